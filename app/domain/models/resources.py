@@ -1,0 +1,48 @@
+"""Protected resources (RFC 8707, RFC 9728) and their scopes."""
+
+from typing import Any
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.infra.db import Model, TenantOwned
+from app.kernel import ids
+
+
+class Resource(TenantOwned, Model):
+    """An API whose tokens we issue; `identifier` is what clients name in `resource` and tokens carry as `aud`."""
+
+    __tablename__ = "resources"
+    __table_args__ = (UniqueConstraint("tenant_id", "identifier"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
+    identifier: Mapped[str]
+    """In the canonical form of `kernel.uris.canonical_resource`."""
+    name: Mapped[str]
+    access_token_format: Mapped[str] = mapped_column(default="jwt")
+    """`jwt` (RFC 9068) or `opaque`."""
+    access_token_seconds: Mapped[int | None]
+    claims: Mapped[list[Any]] = mapped_column(default=list)
+    """The claim mapper's rows; see `domain.claims`."""
+    include: Mapped[list[str]] = mapped_column(default=list)
+    """Which of `roles`, `groups`, `permissions` its access tokens carry."""
+
+
+class ResourceScope(TenantOwned, Model):
+    """A scope of one resource, with the words a person reads at consent."""
+
+    __tablename__ = "resource_scopes"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "resource_id", "name"),
+        ForeignKeyConstraint(
+            ["tenant_id", "resource_id"], ["resources.tenant_id", "resources.id"], ondelete="CASCADE"
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
+    resource_id: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    sensitive: Mapped[bool] = mapped_column(default=False)
+    max_age_seconds: Mapped[int | None]
+    """How recent the sign-in has to be for this scope to be granted."""

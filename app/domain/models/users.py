@@ -1,0 +1,54 @@
+"""People, and the one-time links that make the first of them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.infra.db import Model, TenantOwned
+from app.kernel import clock, ids
+
+
+class User(TenantOwned, Model):
+    """A person of one tenant. `id` is the subject identifier: random and never reassigned."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "username_key"),
+        UniqueConstraint("tenant_id", "email_key"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_subject)
+    username: Mapped[str]
+    username_key: Mapped[str]
+    """The user name as it is compared: NFKC, case-folded."""
+    email: Mapped[str | None]
+    email_key: Mapped[str | None]
+    email_verified: Mapped[bool] = mapped_column(default=False)
+    password_hash: Mapped[str | None]
+    claims: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """OpenID Connect standard claims by their own names (OIDC Core section 5.1), and the tenant's custom attributes."""
+    epoch: Mapped[int] = mapped_column(default=0)
+    """Raised to invalidate every token issued to this person so far."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now)
+    password_changed_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+
+
+class AdminLink(TenantOwned, Model):
+    """A one-time link that makes an administrator. Only the hash of its secret is kept."""
+
+    __tablename__ = "admin_links"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    recover: Mapped[bool] = mapped_column(default=False)
+    """A break-glass link: works although an administrator exists."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[datetime]
+    consumed_at: Mapped[datetime | None]
+
+
+Index("ix_users_tenant_id_created_at", User.tenant_id, User.created_at)

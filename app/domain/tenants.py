@@ -1,0 +1,205 @@
+"""What a tenant decides: its settings, typed, with their defaults (contracts, "Tenant settings").
+
+The table says what is stored; only values that differ from the defaults are.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.models import Tenant
+from app.kernel.errors import Problem
+
+DEFAULT_SLUG = "default"
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> Any:
+    """Read `24h`, `30d`, `15 min` as seconds; leave numbers alone."""
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)\s*(s|m|min|h|d)", value.strip())):
+        return int(found[1]) * _UNIT_SECONDS[found[2]]
+    return value
+
+
+Seconds = Annotated[int, BeforeValidator(_duration)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenSettings(_Block):
+    """Lifetimes of what is issued."""
+
+    access_seconds: Annotated[Seconds, Field(ge=10, le=86400)] = 300
+    refresh_seconds: Annotated[Seconds, Field(ge=60, le=366 * 86400)] = 30 * 86400
+    refresh_grace_seconds: Annotated[Seconds, Field(ge=0, le=60)] = 10
+    code_seconds: Annotated[Seconds, Field(ge=5, le=60)] = 60
+
+
+class SessionSettings(_Block):
+    """How long a person stays signed in."""
+
+    absolute_seconds: Annotated[Seconds, Field(ge=60, le=366 * 86400)] = 86400
+    idle_seconds: Annotated[Seconds, Field(ge=60, le=366 * 86400)] = 3600
+    renew_on_activity: bool = True
+
+
+class PasswordSettings(_Block):
+    """What a password has to look like."""
+
+    preset: Literal["nist", "classic-8", "classic-12", "custom"] = "nist"
+    min_length: Annotated[int, Field(ge=8, le=128)] = 15
+    require_uppercase: bool = False
+    require_lowercase: bool = False
+    require_digit: bool = False
+    require_special: bool = False
+
+
+class LockoutSettings(_Block):
+    """When guessing passwords is slowed down."""
+
+    failures: Annotated[int, Field(ge=3, le=1000)] = 10
+    window_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 900
+
+
+class AuthenticationSettings(_Block):
+    """How people sign in."""
+
+    password: PasswordSettings = PasswordSettings()
+    lockout: LockoutSettings = LockoutSettings()
+
+
+class AuditSettings(_Block):
+    """How long the audit chain is kept."""
+
+    retention_days: Annotated[int, Field(ge=1, le=3660)] = 90
+
+
+class TenantSettings(_Block):
+    """Everything a tenant decides. Absent values are the defaults."""
+
+    tokens: TokenSettings = TokenSettings()
+    sessions: SessionSettings = SessionSettings()
+    authentication: AuthenticationSettings = AuthenticationSettings()
+    audit: AuditSettings = AuditSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class TenantContext:
+    """A tenant as a request sees it: immutable, cached until its configuration changes."""
+
+    id: str
+    slug: str
+    name: str
+    issuer: str
+    """The issuer identifier, compared as a plain string, never normalised."""
+    path: str
+    """What precedes every path of this tenant on the shared host: empty, or `/t/{slug}`."""
+    host: str | None
+    settings: TenantSettings
+
+
+def issuer_of(tenant: Tenant, base_url: str) -> tuple[str, str]:
+    """A tenant's issuer and path prefix under this deployment's base URL."""
+    if tenant.host:
+        return f"{base_url.partition('://')[0]}://{tenant.host}", ""
+    if tenant.slug == DEFAULT_SLUG:
+        return base_url, ""
+    return f"{base_url}/t/{tenant.slug}", f"/t/{tenant.slug}"
+
+
+def compile_tenant(tenant: Tenant, base_url: str) -> TenantContext:
+    """The immutable view of a row."""
+    issuer, path = issuer_of(tenant, base_url)
+    settings = TenantSettings.model_validate(tenant.settings)
+    return TenantContext(tenant.id, tenant.slug, tenant.name, issuer, path, tenant.host, settings)
+
+
+class TenantDirectory:
+    """Finds enabled tenants by slug, host or id, from a table of all of them kept in memory.
+
+    `load` reads every tenant row; it is called again when `version()` gives another value.
+    """
+
+    def __init__(self, load: Callable[[], list[Tenant]], version: Callable[[], object], base_url: str) -> None:
+        self._load = load
+        self._version = version
+        self._base_url = base_url
+        self._seen: object = None
+        self._by: dict[tuple[str, str], TenantContext] = {}
+
+    def by_slug(self, slug: str) -> TenantContext | None:
+        """The tenant of `/t/{slug}`."""
+        return self._table().get(("slug", slug))
+
+    def by_host(self, host: str) -> TenantContext | None:
+        """The tenant whose own host name this is (in lower case, with its port if any)."""
+        return self._table().get(("host", host))
+
+    def by_id(self, tenant_id: str) -> TenantContext | None:
+        """The tenant of an id."""
+        return self._table().get(("id", tenant_id))
+
+    def default(self) -> TenantContext:
+        """The tenant at the base URL. Raises `Problem` when it was disabled."""
+        found = self.by_slug(DEFAULT_SLUG)
+        if found is None:
+            raise Problem("tenant.disabled", "This service is switched off.", status=404)
+        return found
+
+    def all(self) -> list[TenantContext]:
+        """Every enabled tenant, by slug."""
+        return [c for (kind, _), c in sorted(self._table().items(), key=lambda i: i[1].slug) if kind == "id"]
+
+    def _table(self) -> dict[tuple[str, str], TenantContext]:
+        version = self._version()
+        if version != self._seen:
+            table: dict[tuple[str, str], TenantContext] = {}
+            for row in self._load():
+                if row.disabled_at is None:
+                    context = compile_tenant(row, self._base_url)
+                    table["id", context.id] = context
+                    table["slug", context.slug] = context
+                    if context.host:
+                        table["host", context.host] = context
+            self._by, self._seen = table, version
+        return self._by
+
+
+def find(session: Session, slug: str) -> Tenant | None:
+    """The tenant's row; the session has to be allowed to see it."""
+    return session.scalar(select(Tenant).where(Tenant.slug == slug))
+
+
+def update_settings(tenant: Tenant, changes: dict[str, Any]) -> None:
+    """Merge `changes` into the stored settings, block by block; absent keys stay, null returns to the default.
+
+    Raises `Problem` (`settings.invalid`) naming every bad key.
+    """
+    merged = _merge(dict(tenant.settings), changes)
+    try:
+        TenantSettings.model_validate(merged)
+    except ValidationError as fault:
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+        raise Problem("settings.invalid", f"These settings are not valid: {said}") from None
+    tenant.settings = merged
+
+
+def _merge(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(old)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key, {}), dict):
+            result[key] = _merge(result.get(key, {}), value)
+        else:
+            result[key] = value
+    return result
