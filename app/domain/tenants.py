@@ -129,7 +129,9 @@ class TenantDirectory:
     `load` reads every tenant row; it is called again when `version()` gives another value.
     """
 
-    def __init__(self, load: Callable[[], list[Tenant]], version: Callable[[], object], base_url: str) -> None:
+    def __init__(
+        self, load: Callable[[], list[Tenant]], version: Callable[[], object], base_url: str
+    ) -> None:
         self._load = load
         self._version = version
         self._base_url = base_url

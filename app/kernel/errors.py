@@ -21,7 +21,9 @@ class Unavailable(Problem):
     """Something this server stands on (database, state store) cannot answer now. Callers may try again."""
 
     def __init__(self, code: str, *, detail: str = "", retry_after_seconds: int = 1) -> None:
-        super().__init__(code, "The service is not available right now. Try again shortly.", detail=detail, status=503)
+        super().__init__(
+            code, "The service is not available right now. Try again shortly.", detail=detail, status=503
+        )
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -44,17 +44,21 @@ class Settings:
     )
     redis_url: str = _setting("", "Redis for short-lived state. Empty: the database holds it.")
     master_key: str = _setting(
-        "", "Lines of `id:base64url(32 bytes)`; the first seals, all open. Empty on SQLite: made once in the data folder."
+        "",
+        "Lines of `id:base64url(32 bytes)`; the first seals, all open. Empty on SQLite: made once in the data folder.",
     )
     trusted_proxies: tuple[Network, ...] = _setting(
         (), "Networks (CIDR, comma-separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."
     )
     fetch_allow: tuple[str, ...] = _setting(
-        (), "Special-use networks (CIDR) or host names, comma-separated, that outbound fetches may reach all the same."
+        (),
+        "Special-use networks (CIDR) or host names, comma-separated, that outbound fetches may reach all the same.",
     )
     tls_cert: Path | None = _setting(None, "Certificate chain (PEM) for TLS of our own.")
     tls_key: Path | None = _setting(None, "Private key (PEM) for TLS of our own.")
-    smtp_url: str = _setting("", "smtp://[user:password@]host:port or smtps://…; empty on loopback: the mailbox page.")
+    smtp_url: str = _setting(
+        "", "smtp://[user:password@]host:port or smtps://…; empty on loopback: the mailbox page."
+    )
     mail_from: str = _setting("", "The sender's address. Empty: no-reply at the base URL's host.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
     conformance: bool = _setting(False, "Endpoints that only a conformance suite needs. Never in production.")
@@ -91,7 +95,10 @@ def load(environ: Mapping[str, str], *, parse_yaml: Callable[[str], Any]) -> Set
     Raises `ConfigurationError` with every fault: unknown names, bad values, unreadable files.
     """
     faults: list[str] = []
-    raw = {**_from_file(environ.get(PREFIX + "CONFIG", ""), parse_yaml, faults), **_from_environ(environ, faults)}
+    raw = {
+        **_from_file(environ.get(PREFIX + "CONFIG", ""), parse_yaml, faults),
+        **_from_environ(environ, faults),
+    }
     values: dict[str, Any] = {}
     for name, text in raw.items():
         try:
@@ -164,7 +171,9 @@ def _contradictions(settings: Settings) -> list[str]:
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError("an origin is wanted: scheme, host and perhaps a port, such as https://id.example.com")
+        raise ValueError(
+            "an origin is wanted: scheme, host and perhaps a port, such as https://id.example.com"
+        )
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("an origin has no query, fragment or user name")
     if parts.scheme == "http" and not is_loopback_host(parts.hostname):

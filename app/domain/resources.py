@@ -1,0 +1,69 @@
+"""Protected resources: the immutable records, and which resource a scope belongs to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sqlalchemy import select
+
+from app.domain.claims import ClaimRule
+from app.domain.models import Resource, ResourceScope
+from app.infra.cache import ConfigCache
+from app.infra.tenancy import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRecord:
+    """A scope of a resource, in words."""
+
+    name: str
+    description: str
+    sensitive: bool
+    max_age_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """A protected resource, compiled for use."""
+
+    identifier: str
+    name: str
+    scopes: Mapping[str, ScopeRecord]
+    access_token_format: str
+    access_token_seconds: int | None
+    claims: tuple[ClaimRule, ...]
+    include: frozenset[str]
+
+
+class ResourceDirectory:
+    """Every resource of a tenant, without asking the database for what has not changed."""
+
+    def __init__(self, tenancy: Tenancy, cache: ConfigCache) -> None:
+        self._tenancy = tenancy
+        self._cache = cache
+
+    def all(self, tenant_id: str) -> Mapping[str, ResourceRecord]:
+        """The tenant's resources by identifier."""
+        return self._cache.get(tenant_id, "resources", "", lambda: self._load(tenant_id))
+
+    def _load(self, tenant_id: str) -> Mapping[str, ResourceRecord]:
+        with self._tenancy.session(tenant_id) as session:
+            scopes: dict[str, dict[str, ScopeRecord]] = {}
+            for scope in session.scalars(select(ResourceScope).order_by(ResourceScope.name)):
+                scopes.setdefault(scope.resource_id, {})[scope.name] = ScopeRecord(
+                    scope.name, scope.description, scope.sensitive, scope.max_age_seconds
+                )
+            return MappingProxyType(
+                {
+                    row.identifier: ResourceRecord(
+                        identifier=row.identifier,
+                        name=row.name,
+                        scopes=MappingProxyType(scopes.get(row.id, {})),
+                        access_token_format=row.access_token_format,
+                        access_token_seconds=row.access_token_seconds,
+                        claims=tuple(ClaimRule.model_validate(rule) for rule in row.claims),
+                        include=frozenset(row.include),
+                    )
+                    for row in session.scalars(select(Resource).order_by(Resource.identifier))
+                }
+            )
