@@ -3,10 +3,10 @@
 from app.domain.models.access import Group, GroupRole, Role, UserGroup, UserRole
 from app.domain.models.clients import Client
 from app.domain.models.grants import Consent, Grant, GrantConsent, RefreshFamily, Revocation
-from app.domain.models.keys import DeploymentSecret, SigningKey
 from app.domain.models.resources import Resource, ResourceScope
 from app.domain.models.tenants import Tenant
 from app.domain.models.users import AdminLink, User
+from app.infra.key_tables import DeploymentSecret, SigningKey
 from app.infra.log_tables import AuditCursor, AuditHead, AuditRecord, MailboxMessage, OutboxMessage
 
 __all__ = [
