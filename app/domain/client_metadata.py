@@ -132,15 +132,15 @@ def _contradictions(client: ClientMetadata) -> list[str]:
         faults.append("response_types: grant type authorization_code needs code")
     if "refresh_token" in client.grant_types and not code:
         faults.append("grant_types: refresh_token comes with authorization_code")
-    if client.token_endpoint_auth_method == "none" and "client_credentials" in client.grant_types:  # noqa: S105
+    if client.token_endpoint_auth_method == "none" and "client_credentials" in client.grant_types:
         faults.append("grant_types: a public client has no client_credentials (RFC 6749 section 4.4)")
     if client.jwks is not None and client.jwks_uri is not None:
         faults.append("jwks and jwks_uri exclude each other (RFC 7591 section 2)")
-    if client.token_endpoint_auth_method == "private_key_jwt" and not (client.jwks or client.jwks_uri):  # noqa: S105
+    if client.token_endpoint_auth_method == "private_key_jwt" and not (client.jwks or client.jwks_uri):
         faults.append("jwks or jwks_uri is needed for private_key_jwt")
     symmetric = client.token_endpoint_auth_signing_alg == "HS256"
     if client.token_endpoint_auth_signing_alg and symmetric != (
-        client.token_endpoint_auth_method == "client_secret_jwt"  # noqa: S105
+        client.token_endpoint_auth_method == "client_secret_jwt"
     ):
         faults.append(
             "token_endpoint_auth_signing_alg: HS256 goes with client_secret_jwt, the others with private_key_jwt"

@@ -53,7 +53,7 @@ class ClientRecord:
     @property
     def is_public(self) -> bool:
         """Whether it has no credentials of its own (RFC 6749 section 2.1)."""
-        return self.token_endpoint_auth_method == "none"  # noqa: S105
+        return self.token_endpoint_auth_method == "none"
 
     @property
     def is_native_public(self) -> bool:
@@ -131,7 +131,7 @@ def create(
     secret_hash: str | None = None,
     secret_sealed: bytes | None = None,
 ) -> Client:
-    """Register a client. Raises `Problem` for bad metadata (`client.metadata_invalid`) or a taken id (`client.exists`)."""
+    """Register a client. Raises `Problem`: `client.metadata_invalid`, or `client.exists` for a taken id."""
     if session.scalar(select(Client.client_id).where(Client.client_id == client_id)):
         raise Problem("client.exists", f"There is a client {client_id} already.", status=409)
     row = Client(

@@ -39,7 +39,7 @@ def b64url(data: bytes) -> str:
 
 
 def unb64url(text: str) -> bytes:
-    """The bytes of unpadded base64url. Raises `ValueError` for anything else, other spellings of the same bytes included."""
+    """The bytes of unpadded base64url. Raises `ValueError` for all else, other spellings of the same bytes too."""
     raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     if b64url(raw) != text:
         raise ValueError("not canonical base64url")

@@ -127,7 +127,19 @@ class Append:
     entry: bytes
 
 
-Op = Get | Put | PutIfAbsent | Replace | TakeOnce | Delete | Increment | SetAdd | SetRemove | SetMembers | Append
+Op = (
+    Get
+    | Put
+    | PutIfAbsent
+    | Replace
+    | TakeOnce
+    | Delete
+    | Increment
+    | SetAdd
+    | SetRemove
+    | SetMembers
+    | Append
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +166,15 @@ class Entry:
 
 
 class StateStore(Protocol):
-    """Short-lived state shared by every process. Every method raises `kernel.errors.Unavailable` when it cannot answer."""
+    """Short-lived state shared by every process. Methods raise `kernel.errors.Unavailable` when it cannot answer."""
 
     def execute(self, *operations: Op) -> Outcome:
         """Carry out a batch atomically, in one round trip."""
         ...
 
-    def read_stream(self, tenant_ids: Sequence[str], stream: str, consumer: str, *, count: int) -> dict[str, list[Entry]]:
+    def read_stream(
+        self, tenant_ids: Sequence[str], stream: str, consumer: str, *, count: int
+    ) -> dict[str, list[Entry]]:
         """Entries of these tenants' streams not yet acknowledged, oldest first, leased to `consumer`.
 
         An entry whose consumer died is handed out again after 30 seconds.
