@@ -12,10 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.domain.access.rbac import ensure_builtin_roles
 from app.domain.models import Tenant
+from app.kernel import ids
 from app.kernel.errors import Problem
 
 DEFAULT_SLUG = "default"
+HOST_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?$"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -174,6 +177,27 @@ class TenantDirectory:
                         table["host", context.host] = context
             self._by, self._seen = table, version
         return self._by
+
+
+def create(
+    session: Session, *, slug: str, name: str, host: str | None = None, settings: dict[str, Any] | None = None
+) -> Tenant:
+    """Add a tenant with its built-in roles, in a system session. Its signing keys are the keyring's to make.
+
+    Raises `Problem` for a bad slug or host (`tenant.invalid`) or a taken one (`tenant.exists`).
+    """
+    if not re.fullmatch(SLUG_PATTERN, slug):
+        raise Problem("tenant.invalid", "A tenant's slug has 1 to 63 characters of a-z, 0-9 and inner hyphens.")
+    if host is not None and not re.fullmatch(HOST_PATTERN, host):
+        raise Problem("tenant.invalid", "A tenant's host is a host name in lower case, perhaps with a port.")
+    if session.scalar(select(Tenant.id).where((Tenant.slug == slug) | (Tenant.host == host))):
+        raise Problem("tenant.exists", f"There is a tenant {slug} already.", status=409)
+    tenant = Tenant(id=ids.new_id(), slug=slug, name=name, host=host, settings={})
+    update_settings(tenant, settings or {})
+    session.add(tenant)
+    session.flush()
+    ensure_builtin_roles(session, tenant.id)
+    return tenant
 
 
 def find(session: Session, slug: str) -> Tenant | None:

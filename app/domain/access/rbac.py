@@ -72,12 +72,22 @@ def require(access: Access, permission: str) -> None:
         )
 
 
-def ensure_builtin_roles(session: Session) -> None:
-    """Create the built-in roles the tenant lacks. Safe to call again."""
-    present = set(session.scalars(select(Role.name).where(Role.name.in_(BUILTIN_ROLES))))
+def ensure_builtin_roles(session: Session, tenant_id: str) -> None:
+    """Create the built-in roles the tenant lacks. Safe to call again, from a system session too."""
+    present = set(
+        session.scalars(select(Role.name).where(Role.tenant_id == tenant_id, Role.name.in_(BUILTIN_ROLES)))
+    )
     for name, (description, permissions) in BUILTIN_ROLES.items():
         if name not in present:
-            session.add(Role(name=name, description=description, permissions=list(permissions), builtin=True))
+            session.add(
+                Role(
+                    tenant_id=tenant_id,
+                    name=name,
+                    description=description,
+                    permissions=list(permissions),
+                    builtin=True,
+                )
+            )
     session.flush()
 
 
