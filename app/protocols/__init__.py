@@ -1,0 +1,1 @@
+"""Floor 4: the wire protocols. No Flask, no SQL strings, no Redis."""

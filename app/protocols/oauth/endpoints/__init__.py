@@ -1,0 +1,1 @@
+"""Endpoints beside authorization and token, one file each."""

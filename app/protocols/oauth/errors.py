@@ -1,0 +1,202 @@
+"""Every OAuth error this server answers with: one constant per case, fixed ASCII text.
+
+Fixed, because a text made of the request's own words would carry them into headers, logs and redirects, and because
+RFC 6749 section 5.2 forbids quotes, backslashes and anything beyond printable ASCII there.
+"""
+
+from dataclasses import dataclass
+
+from app.kernel.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to be refused. Calling it makes the exception; `detail` is for the log alone."""
+
+    error: str
+    """The code on the wire (RFC 6749 section 5.2 and its extensions)."""
+    reason: str
+    """Our stable reason code (contracts 24), for log and audit."""
+    description: str
+    status: int = 400
+
+    def __call__(
+        self,
+        detail: str = "",
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        retry_after_seconds: int | None = None,
+    ) -> "OAuthError":
+        return OAuthError(self, detail, headers=headers, retry_after_seconds=retry_after_seconds)
+
+
+class OAuthError(Problem):
+    """A refusal in OAuth's words. `code` is the reason code, `error` the code on the wire."""
+
+    def __init__(
+        self,
+        case: Case,
+        detail: str = "",
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(case.reason, case.description, detail=detail, status=case.status)
+        self.case = case
+        self.error = case.error
+        self.headers = headers
+        self.retry_after_seconds = retry_after_seconds
+
+
+# The request itself
+INVALID_REQUEST = Case("invalid_request", "request.invalid", "The request is malformed.")
+PARAMETER_MISSING = Case("invalid_request", "request.parameter_missing", "A required parameter is missing.")
+PARAMETER_REPEATED = Case("invalid_request", "request.parameter_repeated", "A parameter is repeated.")
+PARAMETER_ENCODING = Case(
+    "invalid_request", "request.encoding", "The parameters are not properly encoded as a UTF-8 form."
+)
+PARAMETERS_TOO_MANY = Case("invalid_request", "request.too_many_parameters", "There are too many parameters.")
+QUERY_REFUSED = Case(
+    "invalid_request",
+    "request.query",
+    "Parameters are accepted in the request body only, not in the query string.",
+)
+CONTENT_TYPE = Case(
+    "invalid_request",
+    "request.content_type",
+    "The content type has to be application/x-www-form-urlencoded.",
+)
+BODY_TOO_LARGE = Case("invalid_request", "request.too_large", "The request body is too large.", 413)
+LENGTH_REQUIRED = Case(
+    "invalid_request", "request.length_required", "The request needs a Content-Length.", 411
+)
+METHOD_NOT_ALLOWED = Case("invalid_request", "request.method", "The method is not allowed here.", 405)
+NOT_FOUND = Case("invalid_request", "request.not_found", "There is nothing here.", 404)
+
+# The client
+TWO_METHODS = Case(
+    "invalid_request",
+    "client.two_methods",
+    "Use exactly one method of client authentication.",
+)
+CLIENT_ID_MISMATCH = Case(
+    "invalid_request",
+    "client.id_mismatch",
+    "The client_id parameter names another client than the one that authenticates.",
+)
+CLIENT_MISSING = Case("invalid_client", "client.missing", "Client authentication is missing.", 401)
+CLIENT_UNKNOWN = Case("invalid_client", "client.unknown", "Client authentication failed.", 401)
+CLIENT_METHOD = Case("invalid_client", "client.method_not_allowed", "Client authentication failed.", 401)
+CLIENT_SECRET_WRONG = Case("invalid_client", "client.secret_wrong", "Client authentication failed.", 401)
+CLIENT_CREDENTIALS_MALFORMED = Case(
+    "invalid_client", "client.credentials_malformed", "Client authentication failed.", 401
+)
+ASSERTION_TYPE = Case(
+    "invalid_client",
+    "client.assertion_type",
+    "The client_assertion_type has to be urn:ietf:params:oauth:client-assertion-type:jwt-bearer.",
+    401,
+)
+ASSERTION_INVALID = Case(
+    "invalid_client", "client.assertion_invalid", "The client assertion is not valid.", 401
+)
+ASSERTION_AUDIENCE = Case(
+    "invalid_client",
+    "client.assertion_audience",
+    "The audience of the client assertion has to be the issuer.",
+    401,
+)
+ASSERTION_TIMES = Case(
+    "invalid_client",
+    "client.assertion_times",
+    "The client assertion is expired, not yet valid, or lives longer than ten minutes.",
+    401,
+)
+ASSERTION_REPLAYED = Case(
+    "invalid_client", "client.assertion_replayed", "The client assertion was used before.", 401
+)
+CLIENT_KEYS_UNAVAILABLE = Case(
+    "invalid_client", "client.keys_unavailable", "The keys of the client could not be fetched.", 401
+)
+PUBLIC_CLIENT = Case(
+    "invalid_client", "client.public", "This endpoint is for clients that authenticate.", 401
+)
+RATE_LIMITED = Case(
+    "temporarily_unavailable", "rate.limited", "Too many requests. Try again after a while.", 429
+)
+TOO_MANY_FAILURES = Case(
+    "temporarily_unavailable",
+    "rate.client_failures",
+    "Too many failed attempts. Try again after a while.",
+    429,
+)
+
+# The grant
+GRANT_TYPE_UNSUPPORTED = Case(
+    "unsupported_grant_type", "grant.type_unsupported", "The grant type is not supported."
+)
+GRANT_TYPE_NOT_ALLOWED = Case(
+    "unauthorized_client",
+    "grant.type_not_allowed",
+    "The client is not registered for this grant type.",
+)
+CODE_UNKNOWN = Case("invalid_grant", "code.unknown", "The authorization code is not valid.")
+CODE_EXPIRED = Case("invalid_grant", "code.expired", "The authorization code is not valid.")
+CODE_REPLAYED = Case("invalid_grant", "code.replayed", "The authorization code is not valid.")
+CODE_REVOKED = Case("invalid_grant", "code.revoked", "The authorization code is not valid.")
+CODE_WRONG_CLIENT = Case("invalid_grant", "code.wrong_client", "The authorization code is not valid.")
+CODE_REDIRECT_URI = Case(
+    "invalid_grant",
+    "code.redirect_uri",
+    "The redirect_uri is not the one of the authorization request.",
+)
+CODE_VERIFIER = Case("invalid_grant", "code.verifier", "The code_verifier does not match.")
+CODE_VERIFIER_MISSING = Case("invalid_grant", "code.verifier_missing", "The code_verifier is missing.")
+CODE_VERIFIER_UNEXPECTED = Case(
+    "invalid_grant",
+    "code.verifier_unexpected",
+    "There is a code_verifier, but the authorization request had no code_challenge.",
+)
+REFRESH_UNKNOWN = Case("invalid_grant", "refresh.unknown", "The refresh token is not valid.")
+REFRESH_WRONG_CLIENT = Case("invalid_grant", "refresh.wrong_client", "The refresh token is not valid.")
+REFRESH_EXPIRED = Case("invalid_grant", "refresh.expired", "The refresh token is not valid.")
+REFRESH_REVOKED = Case("invalid_grant", "refresh.revoked", "The refresh token is not valid.")
+REFRESH_REPLAYED = Case("invalid_grant", "refresh.replayed", "The refresh token is not valid.")
+SUBJECT_DISABLED = Case("invalid_grant", "user.disabled", "The grant is not valid any more.")
+SUBJECT_NOT_ALLOWED = Case("invalid_grant", "user.not_in_group", "The grant is not valid any more.")
+SCOPE_INVALID = Case("invalid_scope", "scope.invalid", "The scope is malformed.")
+SCOPE_NOT_ALLOWED = Case("invalid_scope", "scope.not_allowed", "The scope is unknown or not allowed.")
+SCOPE_EXCEEDED = Case("invalid_scope", "scope.exceeded", "The scope exceeds what was granted.")
+TARGET_INVALID = Case(
+    "invalid_target", "target.invalid", "The resource is malformed or unknown to this server."
+)
+TARGET_EXCEEDED = Case("invalid_target", "target.exceeded", "The resource exceeds what was granted.")
+TARGET_AMBIGUOUS = Case(
+    "invalid_target",
+    "target.ambiguous",
+    "The scopes belong to several resources. Name one with the resource parameter.",
+)
+
+# Tokens presented to us
+TOKEN_MISSING = Case("invalid_request", "token.missing", "The access token is missing.", 401)
+TOKEN_TWICE = Case("invalid_request", "token.twice", "Send the access token in one way only.")
+TOKEN_MALFORMED = Case("invalid_token", "token.malformed", "The access token is not valid.", 401)
+TOKEN_EXPIRED = Case("invalid_token", "token.expired", "The access token expired.", 401)
+TOKEN_REVOKED = Case("invalid_token", "token.revoked", "The access token was revoked.", 401)
+TOKEN_AUDIENCE = Case("invalid_token", "token.audience", "The access token is not meant for this endpoint.", 401)
+TOKEN_NO_SUBJECT = Case("invalid_token", "token.no_subject", "The access token is not valid.", 401)
+SCOPE_INSUFFICIENT = Case(
+    "insufficient_scope", "token.scope", "The access token needs the scope openid.", 403
+)
+TOKEN_TYPE_UNSUPPORTED = Case(
+    "unsupported_token_type", "token.type_unsupported", "Tokens of this type cannot be revoked."
+)
+
+# Us
+SERVER_ERROR = Case("server_error", "server.error", "The server failed to handle the request.", 500)
+TEMPORARILY_UNAVAILABLE = Case(
+    "temporarily_unavailable",
+    "server.unavailable",
+    "The service is not available right now. Try again shortly.",
+    503,
+)

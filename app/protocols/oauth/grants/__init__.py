@@ -1,0 +1,1 @@
+"""The grants of the token endpoint, one file each, in `server.GRANTS`."""

@@ -1,0 +1,33 @@
+"""What a protocol endpoint is given: a request already parsed, checked and stripped of its transport."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain.tenants import TenantContext
+
+REPEATABLE = frozenset({"resource", "audience"})
+"""The parameters a request may carry more than once (RFC 8707 section 2, RFC 8693 section 2.1)."""
+
+
+@dataclass(slots=True)
+class ProtocolRequest:
+    """One request to a protocol endpoint. The edge makes it, and nothing changes it afterwards.
+
+    `form` holds the parameters of the body alone, each once and none of them empty: a parameter without a value counts
+    as absent (RFC 6749 section 3.2). What may be repeated is in `repeated`. Text holds no control characters.
+    `headers` has the names in lower case, and only those a protocol asks for.
+    """
+
+    method: str
+    endpoint: str
+    tenant: TenantContext
+    form: Mapping[str, str]
+    headers: Mapping[str, str]
+    remote_address: str
+    request_id: str
+    repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    user_agent: str | None = None
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Every value of a parameter of `REPEATABLE`, in order."""
+        return self.repeated.get(name, ())

@@ -1,0 +1,1 @@
+"""Floor 5: HTTP. The edge in front, Flask behind it."""
