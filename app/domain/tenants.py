@@ -190,7 +190,8 @@ def create(
         raise Problem("tenant.invalid", "A tenant's slug has 1 to 63 characters of a-z, 0-9 and inner hyphens.")
     if host is not None and not re.fullmatch(HOST_PATTERN, host):
         raise Problem("tenant.invalid", "A tenant's host is a host name in lower case, perhaps with a port.")
-    if session.scalar(select(Tenant.id).where((Tenant.slug == slug) | (Tenant.host == host))):
+    same = Tenant.slug == slug if host is None else (Tenant.slug == slug) | (Tenant.host == host)
+    if session.scalar(select(Tenant.id).where(same)):
         raise Problem("tenant.exists", f"There is a tenant {slug} already.", status=409)
     tenant = Tenant(id=ids.new_id(), slug=slug, name=name, host=host, settings={})
     update_settings(tenant, settings or {})

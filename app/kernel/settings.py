@@ -114,6 +114,7 @@ def load(environ: Mapping[str, str], *, parse_yaml: Callable[[str], Any]) -> Set
 
 def _from_environ(environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
+    given: set[str] = set()
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or variable == PREFIX + "CONFIG":
             continue
@@ -122,9 +123,11 @@ def _from_environ(environ: Mapping[str, str], faults: list[str]) -> dict[str, st
         name = name.removesuffix("_file") if from_file else name
         if name not in _PARSERS:
             faults.append(f"{variable}: no such setting")
-        elif name in found:
+            continue
+        if name in given:
             faults.append(f"{variable}: given twice, as a value and as a file")
-        elif from_file:
+        given.add(name)
+        if from_file:
             try:
                 found[name] = Path(value).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as fault:
