@@ -1,0 +1,57 @@
+"""The one way to put something on record (contracts 20).
+
+What changes the database is recorded with that change, in its transaction: `record`. What only touches the state
+store rides in that batch: `operation`. The worker appends both to the tenant's hash chain (`audit_chain`).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.infra.events import CATALOGUE, EVENTS, Event, EventType, Outcome
+from app.infra.log_tables import OutboxMessage
+from app.infra.state import Append
+
+__all__ = ["CATALOGUE", "EVENTS", "Event", "EventType", "Outcome", "canonical", "operation", "record"]
+
+TOPIC = "audit"
+STREAM = "audit"
+MAX_RECORD_BYTES = 16_384
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def record(session: Session, event: Event) -> None:
+    """Put the event on record in the transaction of the change it tells of: both are kept, or neither."""
+    session.add(
+        OutboxMessage(
+            tenant_id=event.tenant_id, topic=TOPIC, subject=event.tenant_id, payload=_bounded(event)
+        )
+    )
+
+
+def operation(event: Event) -> Append:
+    """The state-store operation that puts the event on record, to ride in the caller's batch."""
+    entry = _COMPACT.encode(event.as_record())
+    if len(entry) > MAX_RECORD_BYTES:
+        entry = _COMPACT.encode(_bounded(event))
+    return Append(event.tenant_id, STREAM, entry.encode("ascii"))
+
+
+def canonical(record: Mapping[str, Any]) -> bytes:
+    """The bytes the chain's hashes cover: JSON with sorted members and no spaces, in UTF-8.
+
+    Equal to RFC 8785 for what a record may hold: text, integers below 2**53, booleans, null, lists, mappings
+    with ASCII names.
+    """
+    return _CANONICAL.encode(record).encode("utf-8")
+
+
+def _bounded(event: Event) -> dict[str, Any]:
+    found = event.as_record()
+    if len(_COMPACT.encode(found)) > MAX_RECORD_BYTES:
+        found["data"] = {"truncated": True}
+    return found

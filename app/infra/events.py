@@ -1,0 +1,379 @@
+"""The audit catalogue: every event this server can record, and what an event may say.
+
+`docs/reference/events.md` is written from it. The names are stable: they only grow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from app.infra.redaction import redact
+from app.kernel import clock, ids
+
+Outcome = Literal["success", "failure"]
+
+ACCOUNT_CHANGE = (3001, "Account Change")
+AUTHENTICATION = (3002, "Authentication")
+AUTHORIZE_SESSION = (3003, "Authorize Session")
+ENTITY_MANAGEMENT = (3004, "Entity Management")
+USER_ACCESS = (3005, "User Access Management")
+GROUP_MANAGEMENT = (3006, "Group Management")
+EMAIL_ACTIVITY = (4009, "Email Activity")
+APPLICATION_LIFECYCLE = (6002, "Application Lifecycle")
+API_ACTIVITY = (6003, "API Activity")
+
+MAX_TEXT = 512
+MAX_ITEMS = 64
+MAX_DEPTH = 3
+SHORTEST_SECRET = 16
+"""Shorter texts cannot hold a credential of ours, and are most of what an event has."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A row of the catalogue. `fields` are the members `data` may have besides those every record has."""
+
+    id: str
+    alias: str
+    ocsf: tuple[int, str]
+    fields: frozenset[str]
+    description: str
+
+
+def _row(id_: str, alias: str, ocsf: tuple[int, str], fields: str, description: str) -> EventType:
+    return EventType(id_, alias, ocsf, frozenset(fields.split()), description)
+
+
+_ADMIN = "target name changes via"
+"""What was changed (its id), what it is called, which members, and through what: `api`, `apply`, `cli` or `page`."""
+
+EVENTS: tuple[EventType, ...] = (
+    _row(
+        "auth.login.success", "login_succeeded", AUTHENTICATION, "method known_device", "Somebody signed in."
+    ),
+    _row("auth.login.fail", "login_failed", AUTHENTICATION, "method known_device", "A sign-in was refused."),
+    _row("auth.logout", "logout", AUTHENTICATION, "initiator", "Somebody signed out."),
+    _row(
+        "session.revoked",
+        "session_revoked",
+        AUTHENTICATION,
+        "target via",
+        "A browser session was ended early.",
+    ),
+    _row(
+        "token.issued",
+        "token_issued",
+        AUTHORIZE_SESSION,
+        "grant_type token_id scopes resources format",
+        "Tokens were issued for a code, for a client itself, or in exchange.",
+    ),
+    _row(
+        "token.refreshed",
+        "token_refreshed",
+        AUTHORIZE_SESSION,
+        "grant_type token_id scopes resources format family generation",
+        "Tokens were issued for a refresh token.",
+    ),
+    _row(
+        "token.refused",
+        "token_refused",
+        AUTHORIZE_SESSION,
+        "grant_type endpoint error",
+        "No token was issued.",
+    ),
+    _row(
+        "token.revoked",
+        "token_revoked",
+        AUTHORIZE_SESSION,
+        "token_id kind family",
+        "A client or an administrator took a token back.",
+    ),
+    _row(
+        "token.replayed",
+        "refresh_token_replayed",
+        AUTHORIZE_SESSION,
+        "family generation",
+        "A refresh token that had been replaced was used again; its grant is revoked.",
+    ),
+    _row(
+        "code.replayed",
+        "code_replayed",
+        AUTHORIZE_SESSION,
+        "",
+        "An authorization code was used a second time; its grant is revoked.",
+    ),
+    _row(
+        "consent.allowed",
+        "consent_allowed",
+        AUTHORIZE_SESSION,
+        "resource scopes",
+        "A person allowed a client access.",
+    ),
+    _row(
+        "consent.denied",
+        "consent_denied",
+        AUTHORIZE_SESSION,
+        "resource scopes",
+        "A person refused a client access.",
+    ),
+    _row(
+        "consent.withdrawn",
+        "consent_withdrawn",
+        AUTHORIZE_SESSION,
+        "resource scopes grants via",
+        "A person took back what they had allowed a client.",
+    ),
+    _row(
+        "grant.revoked",
+        "grant_revoked",
+        AUTHORIZE_SESSION,
+        "via",
+        "A grant and everything under it was revoked.",
+    ),
+    _row("client.created", "client_created", ENTITY_MANAGEMENT, _ADMIN, "A client was registered."),
+    _row("client.updated", "client_updated", ENTITY_MANAGEMENT, _ADMIN, "A client was changed."),
+    _row("client.deleted", "client_deleted", ENTITY_MANAGEMENT, _ADMIN, "A client was deleted."),
+    _row(
+        "client.secret.rotated",
+        "client_secret_rotated",
+        ENTITY_MANAGEMENT,
+        _ADMIN,
+        "A client was given a new secret.",
+    ),
+    _row(
+        "client.authentication.fail",
+        "client_authentication_failed",
+        AUTHENTICATION,
+        "method endpoint",
+        "A client could not prove who it is.",
+    ),
+    _row("user.created", "user_created", ACCOUNT_CHANGE, _ADMIN, "A person's account was created."),
+    _row("user.updated", "user_updated", ACCOUNT_CHANGE, _ADMIN, "A person's account was changed."),
+    _row("user.deleted", "user_deleted", ACCOUNT_CHANGE, _ADMIN, "A person's account was deleted."),
+    _row("user.disabled", "user_disabled", ACCOUNT_CHANGE, _ADMIN, "A person's account was disabled."),
+    _row("user.enabled", "user_enabled", ACCOUNT_CHANGE, _ADMIN, "A person's account was enabled again."),
+    _row(
+        "user.password.changed",
+        "password_changed",
+        ACCOUNT_CHANGE,
+        _ADMIN,
+        "A person's password was changed.",
+    ),
+    _row(
+        "user.tokens.revoked",
+        "user_tokens_revoked",
+        ACCOUNT_CHANGE,
+        _ADMIN,
+        "All of a person's tokens were revoked.",
+    ),
+    _row("role.created", "role_created", ENTITY_MANAGEMENT, _ADMIN, "A role was created."),
+    _row("role.updated", "role_updated", ENTITY_MANAGEMENT, _ADMIN, "A role was changed."),
+    _row("role.deleted", "role_deleted", ENTITY_MANAGEMENT, _ADMIN, "A role was deleted."),
+    _row(
+        "role.assigned", "role_assigned", USER_ACCESS, _ADMIN + " role", "A person or group was given a role."
+    ),
+    _row(
+        "role.withdrawn",
+        "role_withdrawn",
+        USER_ACCESS,
+        _ADMIN + " role",
+        "A role was taken from a person or group.",
+    ),
+    _row("group.created", "group_created", GROUP_MANAGEMENT, _ADMIN, "A group was created."),
+    _row("group.updated", "group_updated", GROUP_MANAGEMENT, _ADMIN, "A group was changed."),
+    _row("group.deleted", "group_deleted", GROUP_MANAGEMENT, _ADMIN, "A group was deleted."),
+    _row(
+        "group.member.added",
+        "group_member_added",
+        GROUP_MANAGEMENT,
+        _ADMIN + " group",
+        "A person joined a group.",
+    ),
+    _row(
+        "group.member.removed",
+        "group_member_removed",
+        GROUP_MANAGEMENT,
+        _ADMIN + " group",
+        "A person left a group.",
+    ),
+    _row("resource.created", "resource_created", ENTITY_MANAGEMENT, _ADMIN, "A resource was registered."),
+    _row("resource.updated", "resource_updated", ENTITY_MANAGEMENT, _ADMIN, "A resource was changed."),
+    _row("resource.deleted", "resource_deleted", ENTITY_MANAGEMENT, _ADMIN, "A resource was deleted."),
+    _row("tenant.created", "tenant_created", ENTITY_MANAGEMENT, _ADMIN, "A tenant was created."),
+    _row(
+        "tenant.updated",
+        "tenant_updated",
+        ENTITY_MANAGEMENT,
+        _ADMIN,
+        "A tenant or its settings were changed.",
+    ),
+    _row("tenant.deleted", "tenant_deleted", ENTITY_MANAGEMENT, _ADMIN, "A tenant was deleted."),
+    _row(
+        "key.rotated",
+        "key_rotated",
+        ENTITY_MANAGEMENT,
+        "kid algorithm via",
+        "A signing key took another's place.",
+    ),
+    _row(
+        "key.revoked",
+        "key_revoked",
+        ENTITY_MANAGEMENT,
+        "kid algorithm via",
+        "A signing key was withdrawn at once.",
+    ),
+    _row(
+        "key.rewrapped",
+        "keys_rewrapped",
+        ENTITY_MANAGEMENT,
+        "count via",
+        "Secrets were sealed under the newest master.",
+    ),
+    _row(
+        "admin.link.created",
+        "admin_link_created",
+        USER_ACCESS,
+        "recover via",
+        "A one-time link that makes an administrator was printed.",
+    ),
+    _row(
+        "admin.link.consumed",
+        "admin_link_consumed",
+        USER_ACCESS,
+        "recover target",
+        "A one-time link made an administrator.",
+    ),
+    _row(
+        "apply.applied", "apply_applied", API_ACTIVITY, "changes pruned via", "An apply file was carried out."
+    ),
+    _row(
+        "system.access",
+        "system_access",
+        API_ACTIVITY,
+        "action via",
+        "An operator's command worked across tenants.",
+    ),
+    _row(
+        "mail.sent", "mail_sent", EMAIL_ACTIVITY, "message_id via", "A message was handed to the mail server."
+    ),
+    _row("mail.failed", "mail_failed", EMAIL_ACTIVITY, "message_id", "A message could not be delivered."),
+    _row(
+        "worker.dead_letter",
+        "dead_letter",
+        APPLICATION_LIFECYCLE,
+        "topic message_id attempts error",
+        "The worker gave up on something it had to deliver.",
+    ),
+    _row(
+        "worker.dead_letter.retried",
+        "dead_letter_retried",
+        APPLICATION_LIFECYCLE,
+        "topic message_id via",
+        "Something the worker had given up on is to be delivered after all.",
+    ),
+    _row(
+        "audit.pruned",
+        "audit_pruned",
+        APPLICATION_LIFECYCLE,
+        "count sequence",
+        "Audit records older than the tenant keeps them were removed.",
+    ),
+)
+
+CATALOGUE: Mapping[str, EventType] = {row.id: row for row in EVENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened and has to be on record.
+
+    Raises `ValueError` for a name or a `data` member the catalogue does not have. `data` holds text, integers,
+    booleans, None, and lists and mappings of those; it never carries a secret: ids, names and hashes only.
+    """
+
+    name: str
+    _: KW_ONLY
+    tenant_id: str
+    outcome: Outcome
+    reason: str | None = None
+    """A stable reason code; required when the outcome is a failure."""
+    user_id: str | None = None
+    """Who acted, or tried to; what was acted on is `data["target"]`."""
+    email: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+    mfa_used: bool | None = None
+    session_id: str | None = None
+    client_id: str | None = None
+    grant_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=ids.new_id)
+    occurred_at: datetime = field(default_factory=clock.now)
+
+    def __post_init__(self) -> None:
+        kind = CATALOGUE.get(self.name)
+        if kind is None:
+            raise ValueError(f"{self.name} is not in the catalogue of events")
+        if self.outcome not in ("success", "failure"):
+            raise ValueError(f"{self.outcome} is not an outcome")
+        if self.outcome == "failure" and not self.reason:
+            raise ValueError(f"{self.name}: a failure needs a reason code")
+        if not kind.fields.issuperset(self.data):
+            unknown = ", ".join(sorted(set(self.data) - kind.fields))
+            raise ValueError(f"{self.name} has no field {unknown}")
+
+    def as_record(self) -> dict[str, Any]:
+        """What the chain keeps. Every member is always there; the names are fixed (contracts 20).
+
+        Long texts and lists are cut. Raises `TypeError` for a value in `data` of another type.
+        """
+        return {
+            "id": self.id,
+            "time": self.occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "event": self.name,
+            "tenant": self.tenant_id,
+            "user": _text(self.user_id),
+            "email": _text(self.email),
+            "ip": _text(self.ip),
+            "user_agent": _text(self.user_agent),
+            "mfa_used": self.mfa_used,
+            "session": _text(self.session_id),
+            "client": _text(self.client_id),
+            "grant": _text(self.grant_id),
+            "outcome": self.outcome,
+            "reason": _text(self.reason),
+            "data": {name: _clean(value, 1) for name, value in self.data.items()},
+        }
+
+
+def _text(value: str | None) -> str | None:
+    return value if value is None else _clean_text(value)
+
+
+def _clean_text(value: str) -> str:
+    """Text as every database and every JSON reader takes it: no NUL, no lone surrogate, no credential, not long."""
+    if len(value) > MAX_TEXT:
+        value = value[: MAX_TEXT - 1] + "…"
+    if not value.isprintable():
+        value = "".join(c if c.isprintable() else "\ufffd" for c in value)
+    return redact(value) if len(value) >= SHORTEST_SECRET else value
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _clean_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        # Beyond 53 bits readers disagree about an integer (RFC 8785 section 3.2.2.3).
+        return value if abs(value) < 1 << 53 else str(value)
+    if depth >= MAX_DEPTH:
+        raise TypeError("audit data is nested too deeply")
+    if isinstance(value, Mapping):
+        return {_clean_text(str(k)): _clean(v, depth + 1) for k, v in list(value.items())[:MAX_ITEMS]}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else list(value)
+        kept = [_clean(item, depth + 1) for item in items[:MAX_ITEMS]]
+        return kept if len(items) <= MAX_ITEMS else [*kept, f"… and {len(items) - MAX_ITEMS} more"]
+    raise TypeError(f"audit data cannot hold a {type(value).__name__}")
