@@ -6,16 +6,24 @@ That is what lets one trip both ask ("may this client go on? was this assertion 
 
 Two implementations, Redis (`redis.py`) and SQL (`sql.py`), are held to one contract suite.
 Keys name their tenant; secrets are never in keys, only their `kernel.secrets.lookup_hash`.
+
+State may come back from the past (an old snapshot restored, a stale replica promoted, a file copied back). Whoever
+keeps the truth elsewhere passes `StateStore.guard` a function that writes it again; it runs on every such return
+before the first answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The name of a value: whose, of what kind, which."""
+    """The name of a value: whose, of what kind, which.
+
+    Keys of one kind are used either as values, as counters or as sets. `Get` and `TakeOnce` read a counter too, as
+    decimal digits; `Delete` deletes any of them.
+    """
 
     tenant_id: str
     kind: str
@@ -24,6 +32,11 @@ class Key:
     def __str__(self) -> str:
         # The braces are Redis Cluster's hash tag: all keys of a tenant lie together, so that a batch may span them.
         return f"{{{self.tenant_id}}}:{self.kind}:{self.id}"
+
+
+def _check_ttl(seconds: int) -> None:
+    if seconds < 1:
+        raise ValueError("a time to live is at least one second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,9 @@ class Put:
     value: bytes
     ttl_seconds: int
 
+    def __post_init__(self) -> None:
+        _check_ttl(self.ttl_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class PutIfAbsent:
@@ -55,6 +71,9 @@ class PutIfAbsent:
     ttl_seconds: int
     required: bool = False
 
+    def __post_init__(self) -> None:
+        _check_ttl(self.ttl_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Replace:
@@ -64,6 +83,9 @@ class Replace:
     expected: bytes
     value: bytes
     ttl_seconds: int
+
+    def __post_init__(self) -> None:
+        _check_ttl(self.ttl_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,8 @@ class Delete:
 class Increment:
     """Add `amount` to a counter that is forgotten `window_seconds` after it was first counted. Gives the new count.
 
-    With a `limit`, refused when the new count is above it.
+    With a `limit`, refused when the new count is above it; it stays counted. An `amount` of 0 only looks: it makes
+    no counter where there is none.
     """
 
     key: Key
@@ -93,14 +116,35 @@ class Increment:
     amount: int = 1
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_ttl(self.window_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Raise a number to `number` unless it is higher already. Gives the number that holds then.
+
+    It lives for `ttl_seconds` from now, or longer if it was to live longer.
+    """
+
+    key: Key
+    number: int
+    ttl_seconds: int
+
+    def __post_init__(self) -> None:
+        _check_ttl(self.ttl_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class SetAdd:
-    """Add a member to a set that lives for `ttl_seconds` from now. Gives True."""
+    """Add a member to a set; the whole set lives for `ttl_seconds` from now. Gives True."""
 
     key: Key
     member: str
     ttl_seconds: int
+
+    def __post_init__(self) -> None:
+        _check_ttl(self.ttl_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +188,11 @@ Op = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch gave: one result per operation carried out, and which one was refused, if any."""
+    """What a batch gave: the results of the operations before the refused one, or of all, in order."""
 
     results: tuple[Any, ...]
     refused: int | None = None
+    """The index of the operation that was refused."""
     retry_after_seconds: int | None = None
     """When a limit refused: seconds until that counter is forgotten, at least 1."""
 
@@ -165,6 +210,13 @@ class Entry:
     entry: bytes
 
 
+Execute = Callable[..., Outcome]
+"""`StateStore.execute`, or the same bound to one connection."""
+
+Replay = Callable[[Execute], None]
+"""Writes again, through the function it is given, what state must not have forgotten."""
+
+
 class StateStore(Protocol):
     """Short-lived state shared by every process. Methods raise `kernel.errors.Unavailable` when it cannot answer."""
 
@@ -172,12 +224,22 @@ class StateStore(Protocol):
         """Carry out a batch atomically, in one round trip."""
         ...
 
+    def guard(self, replay: Replay) -> None:
+        """Run `replay` before the first answer, and again before the first answer after any doubt about the store.
+
+        Doubt is another server (`run_id`), a new replication history, a lost connection, a file that was exchanged.
+        When `replay` fails there is no answer: `Unavailable`. It has to write through the function it is given, may
+        run in several processes at once and must not use the store itself. Called once, at start-up.
+        """
+        ...
+
     def read_stream(
         self, tenant_ids: Sequence[str], stream: str, consumer: str, *, count: int
     ) -> dict[str, list[Entry]]:
         """Entries of these tenants' streams not yet acknowledged, oldest first, leased to `consumer`.
 
-        An entry whose consumer died is handed out again after 30 seconds.
+        At most `count` per tenant; tenants with none are left out. An entry that was not acknowledged is handed out
+        again after 30 seconds, to whoever asks. Consumers keep their name over restarts: Redis remembers each.
         """
         ...
 
