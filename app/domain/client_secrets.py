@@ -1,0 +1,136 @@
+"""Client secrets (contracts 7): generated ones as a keyed hash, chosen ones as argon2id, sealed where HS256 needs them."""
+
+import re
+import secrets as random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.infra.passwords import Passwords
+from app.infra.vault import Vault
+from app.kernel.errors import Problem
+from app.kernel.secrets import b64url, equal, keyed_hash, new_secret
+
+PURPOSE = "client-secret"
+TABLE, COLUMN, ROW = "clients", "secret_sealed", "client_id"
+
+MIN_CHOSEN_CHARACTERS = 32
+MIN_SYMMETRIC_BYTES = 32
+MAX_CHARACTERS = 512
+MEMO_ENTRIES = 10_000
+
+_KEYED = "hmac-sha256:"
+_VSCHAR = re.compile(r"[\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new secret, shown once, and what is stored in its place."""
+
+    secret: str
+    stored: str
+
+
+class ClientSecrets:
+    """Makes and verifies client secrets.
+
+    `pepper` is the deployment's; `loopback` says that only this machine reaches the server, where developers
+    may choose short secrets.
+    """
+
+    def __init__(
+        self, pepper: Callable[[], bytes], passwords: Passwords, vault: Vault, *, loopback: bool
+    ) -> None:
+        self._pepper = pepper
+        self._passwords = passwords
+        self._vault = vault
+        self._loopback = loopback
+        self._memo = _Memo(MEMO_ENTRIES)
+        self._dummy = _KEYED + new_secret()
+
+    def issue(self) -> Issued:
+        """A generated secret of 256 bits."""
+        secret = new_secret()
+        return Issued(secret, self._keyed(secret))
+
+    def choose(self, secret: str) -> str:
+        """What is stored of a secret somebody chose.
+
+        Raises `Problem` (`client.secret_weak`) for one shorter than `MIN_CHOSEN_CHARACTERS` unless this is a
+        loopback deployment, `client.secret_invalid` for characters a secret cannot have (RFC 6749 appendix A.2).
+        """
+        if not _VSCHAR.fullmatch(secret) or len(secret) > MAX_CHARACTERS:
+            raise Problem(
+                "client.secret_invalid",
+                f"A client secret is 1 to {MAX_CHARACTERS} printable ASCII characters (RFC 6749 appendix A.2).",
+            )
+        if len(secret) < MIN_CHOSEN_CHARACTERS and not self._loopback:
+            raise Problem(
+                "client.secret_weak",
+                f"A chosen client secret has at least {MIN_CHOSEN_CHARACTERS} characters; "
+                "leave it out and a strong one is generated.",
+            )
+        return self._passwords.hash(secret)
+
+    def verify(self, presented: str, stored: str | None) -> bool:
+        """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.
+
+        In constant time. A chosen secret costs an argon2id hash once per process and a keyed hash from then on.
+        Raises `Unavailable` when too many of those hashes are asked for at once.
+        """
+        if stored is None or stored.startswith(_KEYED):
+            return equal(self._keyed(presented), stored or self._dummy) and stored is not None
+        if self._memo.knows(presented, stored):
+            return True
+        if not _VSCHAR.fullmatch(presented) or len(presented) > MAX_CHARACTERS:
+            return False
+        if not self._passwords.verify(presented, stored).ok:
+            return False
+        self._memo.learn(presented, stored)
+        return True
+
+    def seal(self, tenant_id: str, client_id: str, secret: str) -> bytes:
+        """The sealed secret of a client that signs with it (`client_secret_jwt`, OIDC Core section 9).
+
+        Raises `Problem` (`client.secret_weak`) when it is shorter than HS256 needs (RFC 7518 section 3.2).
+        """
+        if len(secret.encode("utf-8")) < MIN_SYMMETRIC_BYTES:
+            raise Problem(
+                "client.secret_weak", f"A secret for HS256 has at least {MIN_SYMMETRIC_BYTES} bytes."
+            )
+        return self._vault.seal(PURPOSE, secret.encode("utf-8"), **_place(tenant_id, client_id))
+
+    def open(self, tenant_id: str, client_id: str, sealed: bytes) -> bytes:
+        """The secret `seal` was given, as the bytes of an HS256 key. Raises `SealError`."""
+        return self._vault.open(PURPOSE, sealed, **_place(tenant_id, client_id))
+
+    def _keyed(self, secret: str) -> str:
+        return _KEYED + b64url(keyed_hash(self._pepper(), secret))
+
+
+class _Memo:
+    """Remembers which secrets were right, under a key that dies with the process. Bounded; oldest go first."""
+
+    def __init__(self, entries: int) -> None:
+        self._key = random.token_bytes(32)
+        self._entries = entries
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def knows(self, presented: str, stored: str) -> bool:
+        return self._digest(presented, stored) in self._right
+
+    def learn(self, presented: str, stored: str) -> None:
+        with self._lock:
+            self._right[self._digest(presented, stored)] = None
+            if len(self._right) > self._entries:
+                self._right.popitem(last=False)
+
+    def _digest(self, presented: str, stored: str) -> bytes:
+        # The stored hash is of known form and holds no NUL, so that the pair cannot be split in another way.
+        return keyed_hash(self._key, f"{stored}\0{presented}")
+
+
+def _place(tenant_id: str, client_id: str) -> dict[str, str]:
+    return {"tenant": tenant_id, "table": TABLE, "column": COLUMN, "row": client_id}
