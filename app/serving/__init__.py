@@ -1,0 +1,73 @@
+"""`watchword serve`: a web server, the background worker, and one small parent that keeps both alive.
+
+The parent holds no thread, no connection and no socket. It forks the web server's own parent (granian's or gunicorn's)
+and the worker, starts again what ends unasked, and takes all of them along when it goes.
+"""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from app.kernel.errors import ConfigurationError
+from app.kernel.settings import Settings
+from app.serving import on_granian, on_gunicorn, processes
+from app.serving.metrics import share_metrics
+
+ServerName = Literal["granian", "gunicorn"]
+SERVERS: tuple[ServerName, ...] = ("granian", "gunicorn")
+
+_RUN: dict[str, Callable[[Settings, int], None]] = {"granian": on_granian.run, "gunicorn": on_gunicorn.run}
+
+
+def serve(
+    settings: Settings,
+    *,
+    server: ServerName = "granian",
+    workers: int | None = None,
+    with_worker: bool = True,
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status.
+
+    `workers` defaults to the setting, and that to one per core. SIGHUP replaces the web workers one by one, which
+    reads a renewed certificate. Raises `ConfigurationError` when the database is not migrated or the port is taken.
+    """
+    _refuse_taken_port(settings)
+    count = workers or settings.workers or len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="watchword-metrics-") as folder:
+        share_metrics(Path(folder))
+        _import_before_forking()
+        parts = [processes.Part("web", partial(_RUN[server], settings, count))]
+        if with_worker:
+            parts.append(processes.Part("worker", partial(_work, settings)))
+        return processes.Supervisor(parts).run()
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """granian listens with SO_REUSEPORT, so a second server would silently share the port with the first."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as fault:
+            raise ConfigurationError(
+                [
+                    f"WATCHWORD_HOST, WATCHWORD_PORT: cannot listen on {settings.host}:{settings.port}: {fault.strerror}"
+                ]
+            ) from fault
+
+
+def _import_before_forking() -> None:
+    """Load the code once: the processes then share its memory."""
+    import app.wiring
+    import app.worker  # noqa: F401
+
+
+def _work(settings: Settings) -> None:
+    from app.worker import run
+
+    run(settings)

@@ -1,0 +1,80 @@
+"""gunicorn as Watchword runs it: threads in a worker per core, and nothing believed that a proxy says.
+
+`X-Forwarded-*` is read by the application alone, from `WATCHWORD_TRUSTED_PROXIES`.
+"""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from app.kernel.settings import Settings
+from app.serving.metrics import forget
+from app.serving.processes import die_with_parent
+from app.serving.sizing import BACKLOG, GRACEFUL_SECONDS, KEEP_ALIVE_SECONDS, REQUEST_LINE_BYTES, THREADS
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+def run(settings: Settings, workers: int) -> None:
+    """Serve in this process and its children until SIGTERM; SIGHUP replaces the workers one by one."""
+    _Server(settings, workers).run()
+
+
+def options(settings: Settings, workers: int) -> dict[str, Any]:
+    """gunicorn's settings, for `watchword serve --server gunicorn` and `deploy/gunicorn.conf.py` alike."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    chosen: dict[str, Any] = {
+        "bind": f"{host}:{settings.port}",
+        "backlog": BACKLOG,
+        "workers": workers,
+        "worker_class": "gthread",
+        "threads": THREADS,
+        "timeout": 60,
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "keepalive": KEEP_ALIVE_SECONDS,
+        "limit_request_line": REQUEST_LINE_BYTES,
+        "forwarded_allow_ips": "",
+        "secure_scheme_headers": {},
+        "forwarder_headers": "",
+        "control_socket_disable": True,
+        "loglevel": "warning",
+        "post_fork": _post_fork,
+        "child_exit": _child_exit,
+    }
+    if _SHARED_MEMORY.is_dir():
+        # Workers show by touching a file that they are alive; on a slow disk that alone can get one killed.
+        chosen["worker_tmp_dir"] = str(_SHARED_MEMORY)
+    if settings.tls_cert and settings.tls_key:
+        chosen |= {"certfile": str(settings.tls_cert), "keyfile": str(settings.tls_key), "ssl_context": _tls}
+    return chosen
+
+
+def _post_fork(_server: Any, worker: Any) -> None:
+    die_with_parent(worker.ppid)
+
+
+def _child_exit(_server: Any, worker: Any) -> None:
+    forget(worker.pid)
+
+
+def _tls(_config: Any, make_default: Any) -> ssl.SSLContext:
+    context: ssl.SSLContext = make_default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings, workers: int) -> None:
+        self._settings, self._workers = settings, workers
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in options(self._settings, self._workers).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        from app import create_app
+
+        return create_app(self._settings)

@@ -1,0 +1,22 @@
+"""The figures both web servers share. Each worker is one process on about one core."""
+
+THREADS = 16
+"""Requests a worker answers at once. More than cores, for threads wait on storage; the database pool is as large."""
+
+WAITING_PER_THREAD = 8
+"""Accepted requests per thread before granian lets further ones wait in the listening socket."""
+
+BACKLOG = 1024
+"""Connections the kernel holds for us."""
+
+HEADER_SECONDS = 15
+"""The time a client has to send its headers: slow senders hold no thread."""
+
+KEEP_ALIVE_SECONDS = 75
+"""An idle connection is kept this long: longer than the proxy in front keeps it, so that only the proxy closes."""
+
+GRACEFUL_SECONDS = 20
+"""After SIGTERM, requests under way have this long to finish."""
+
+REQUEST_LINE_BYTES = 8190
+"""The longest request line, as nginx has it by default."""
