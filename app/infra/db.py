@@ -67,10 +67,17 @@ else:
 class TenantScoped:
     """Marker of every row that belongs to one tenant.
 
-    `infra.tenancy` filters, stamps and guards by it; the migration puts row-level security on its table.
+    `infra.tenancy` filters, stamps and guards by it; migrating puts row-level security on its table.
     """
 
-    tenant_id: Mapped[str]
+    tenant_id: Mapped[str] = mapped_column()
+    # The filter is written against this very class, so the attribute has to exist here; every heir replaces it.
+
+
+class TenantRoot:
+    """Marker of the one table that lists the tenants. A tenant's session sees its own row alone."""
+
+    id: Mapped[str] = mapped_column(primary_key=True)
 
 
 class TenantStamped(TenantScoped):

@@ -11,6 +11,7 @@ class Role(TenantOwned, Model):
     """A named set of permissions. Built-in ones cannot be changed or deleted."""
 
     __tablename__ = "roles"
+    bumps_config_version = True
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
@@ -24,6 +25,7 @@ class Group(TenantOwned, Model):
     """A named set of people, which may carry roles."""
 
     __tablename__ = "groups"
+    bumps_config_version = True
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
@@ -42,6 +44,7 @@ class GroupRole(TenantOwned, Model):
     """A role every member of a group has."""
 
     __tablename__ = "group_roles"
+    bumps_config_version = True
     __table_args__ = (_belongs("groups", "group_id"), _belongs("roles", "role_id"))
 
     group_id: Mapped[str] = mapped_column(primary_key=True)

@@ -14,6 +14,7 @@ class Client(TenantOwned, Model):
     """A registered client. Its secret is never here in the clear."""
 
     __tablename__ = "clients"
+    bumps_config_version = True
 
     client_id: Mapped[str] = mapped_column(primary_key=True)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)

@@ -13,6 +13,7 @@ class Resource(TenantOwned, Model):
     """An API whose tokens we issue; `identifier` is what clients name in `resource` and tokens carry as `aud`."""
 
     __tablename__ = "resources"
+    bumps_config_version = True
     __table_args__ = (UniqueConstraint("tenant_id", "identifier"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
@@ -32,6 +33,7 @@ class ResourceScope(TenantOwned, Model):
     """A scope of one resource, with the words a person reads at consent."""
 
     __tablename__ = "resource_scopes"
+    bumps_config_version = True
     __table_args__ = (
         UniqueConstraint("tenant_id", "resource_id", "name"),
         ForeignKeyConstraint(

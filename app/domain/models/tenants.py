@@ -5,14 +5,15 @@ from typing import Any
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.infra.db import Model
+from app.infra.db import Model, TenantRoot
 from app.kernel import clock, ids
 
 
-class Tenant(Model):
+class Tenant(TenantRoot, Model):
     """An isolated customer: its own users, clients, keys, issuer and settings."""
 
     __tablename__ = "tenants"
+    bumps_config_version = True
 
     id: Mapped[str] = mapped_column(primary_key=True, default=ids.new_id)
     slug: Mapped[str] = mapped_column(unique=True)
