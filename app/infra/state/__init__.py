@@ -179,11 +179,15 @@ Op = (
     | TakeOnce
     | Delete
     | Increment
+    | Raise
     | SetAdd
     | SetRemove
     | SetMembers
     | Append
 )
+
+REPEATABLE = frozenset({Get, Put, Raise, SetAdd, SetMembers})
+"""Operations that give the same when carried out twice: a batch of them may be sent again when its connection broke."""
 
 
 @dataclass(frozen=True, slots=True)
