@@ -1,4 +1,4 @@
-"""Client secrets (contracts 7): generated ones as a keyed hash, chosen ones as argon2id, sealed where HS256 needs them."""
+"""Client secrets (contracts 7): generated ones as keyed hash, chosen ones as argon2id, sealed where HS256 is used."""
 
 import re
 import secrets as random
@@ -55,7 +55,12 @@ class ClientSecrets:
         return Issued(secret, self._keyed(secret))
 
     def choose(self, secret: str) -> str:
-        """What is stored of a secret somebody chose.
+        """What is stored of a secret somebody chose. Raises `Problem` as `check` does."""
+        self.check(secret)
+        return self._passwords.hash(secret)
+
+    def check(self, secret: str) -> None:
+        """Whether somebody may choose this secret.
 
         Raises `Problem` (`client.secret_weak`) for one shorter than `MIN_CHOSEN_CHARACTERS` unless this is a
         loopback deployment, `client.secret_invalid` for characters a secret cannot have (RFC 6749 appendix A.2).
@@ -71,7 +76,6 @@ class ClientSecrets:
                 f"A chosen client secret has at least {MIN_CHOSEN_CHARACTERS} characters; "
                 "leave it out and a strong one is generated.",
             )
-        return self._passwords.hash(secret)
 
     def verify(self, presented: str, stored: str | None) -> bool:
         """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.

@@ -152,12 +152,11 @@ class DeploymentSecrets:
         try:
             self.pepper()
         except SealError as fault:
-            raise ConfigurationError(
-                [
-                    "WATCHWORD_MASTER_KEY: no configured key opens what this database holds. Add the line it was "
-                    + f"sealed with, below the first if you are rotating ({fault.detail})"
-                ]
-            ) from None
+            sentence = (
+                "WATCHWORD_MASTER_KEY: no configured key opens what this database holds. Add the line it was "
+                f"sealed with, below the first if you are rotating ({fault.detail})"
+            )
+            raise ConfigurationError([sentence]) from None
 
     def _find(self, name: str) -> bytes:
         with self._lock:

@@ -1,0 +1,221 @@
+"""The one way to read a URL somebody else chose: `jwks_uri`, client metadata, logos (contracts 19).
+
+The name is resolved once, every address is checked, and the connection goes to a checked address, so that a second
+answer of the name's server changes nothing. No redirects, no cookies, no proxies, no compressed bodies; size and
+total time are capped. TLS checks the certificate for the name, not the address.
+"""
+
+import contextlib
+import ipaddress
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from app.infra.addresses import Address, AllowList
+from app.kernel import uris
+from app.kernel.errors import Problem
+
+DEFAULT_MAX_BYTES = 65_536
+DEFAULT_TIMEOUT_SECONDS = 5.0
+_MAX_ADDRESSES = 4
+_CHUNK_BYTES = 8192
+_MAX_URL_CHARACTERS = 2048
+_USER_AGENT = "watchword"
+
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+class FetchFailed(Problem):
+    """A fetch that was refused or did not work. `code` is one of `fetch.url`, `fetch.address`, `fetch.name`,
+    `fetch.timeout`, `fetch.too_large`, `fetch.content_type`, `fetch.failed`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, "The address could not be read.", detail=detail, status=502)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer, whatever its status. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Fetcher:
+    """Reads URLs. `allow` names special-use networks and hosts that may be reached; only on loopback addresses it
+    allows is plain http accepted."""
+
+    def __init__(
+        self, allow: Iterable[str] = (), *, tls: ssl.SSLContext | None = None, resolve: Resolve | None = None
+    ) -> None:
+        self._allow = AllowList(allow)
+        self._tls = tls or ssl.create_default_context()
+        self._resolve = resolve or _resolve
+
+    def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        accept: str = "application/json",
+        content_types: Sequence[str] | None = None,
+    ) -> Fetched:
+        """The answer to a GET. A redirect is an answer like any other: it is not followed.
+
+        With `content_types`, a 200 of another type is refused. Raises `FetchFailed`.
+        """
+        deadline = _Deadline(timeout_seconds)
+        parts, host, port = _checked(url)
+        fault: Exception | None = None
+        for address in self._addresses(parts.scheme, host, port, deadline)[:_MAX_ADDRESSES]:
+            connection = self._connection(parts.scheme, host, port, address, deadline.remaining())
+            try:
+                with deadline.enforced(connection):
+                    fetched = _exchange(connection, parts, accept, max_bytes)
+            except (HTTPError, OSError) as failed:
+                fault = failed
+                continue
+            _check_type(fetched, content_types)
+            return fetched
+        raise FetchFailed("fetch.failed", f"{url}: {type(fault).__name__}: {fault}") from fault
+
+    def _addresses(self, scheme: str, host: str, port: int, deadline: "_Deadline") -> list[Address]:
+        found = [ipaddress.ip_address(text) for text in _in_time(self._resolve, host, port, deadline)]
+        if not found:
+            raise FetchFailed("fetch.name", f"{host} has no address")
+        for address in found:
+            # One forbidden address condemns the name: whoever mixes them in is trying.
+            if not self._allow.permits(host, address):
+                raise FetchFailed(
+                    "fetch.address",
+                    f"{host} is at {address}, which is not on the public internet; WATCHWORD_FETCH_ALLOW may allow it",
+                )
+            if scheme == "http" and not (address.is_loopback and self._allow.names(host, address)):
+                raise FetchFailed("fetch.url", f"{host}: https is required")
+        return found
+
+    def _connection(
+        self, scheme: str, host: str, port: int, address: Address, timeout_seconds: float
+    ) -> HTTPConnection:
+        if scheme == "http":
+            return HTTPConnection(str(address), port, timeout=timeout_seconds)
+        # The name goes into SNI, and OpenSSL checks the certificate for it.
+        return HTTPSConnection(
+            str(address), port, timeout=timeout_seconds, ssl_context=self._tls, server_hostname=host
+        )
+
+
+def _check_type(fetched: Fetched, wanted: Sequence[str] | None) -> None:
+    sent = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if wanted is not None and fetched.status == 200 and sent not in wanted:
+        raise FetchFailed("fetch.content_type", f"{ascii(sent[:80])} instead of {' or '.join(wanted)}")
+
+
+class _Deadline:
+    """A total time, over everything a fetch does."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left. Raises `FetchFailed` when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left
+
+    def passed(self) -> FetchFailed:
+        """What to raise when time is up."""
+        return FetchFailed("fetch.timeout", f"not done within {self._seconds} s")
+
+    @contextlib.contextmanager
+    def enforced(self, connection: HTTPConnection) -> Iterator[None]:
+        """Shut the connection down when time is up: a peer that sends a byte now and then never times out."""
+        fired = threading.Event()
+
+        def shut() -> None:
+            fired.set()
+            if (peer := connection.sock) is not None:
+                with contextlib.suppress(OSError):
+                    # Not the TLS socket's own method, which would take the TLS state away under the reader.
+                    socket.socket.shutdown(peer, socket.SHUT_RDWR)
+
+        timer = threading.Timer(self.remaining(), shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (HTTPError, OSError):
+            if fired.is_set():
+                raise self.passed() from None
+            raise
+        finally:
+            timer.cancel()
+            connection.close()
+        if fired.is_set():
+            raise self.passed()
+
+
+def _checked(url: str) -> tuple[SplitResult, str, int]:
+    """The parts, host and port of a URL that may be fetched at all."""
+    parts = uris.split(url) if len(url) <= _MAX_URL_CHARACTERS else None
+    if parts is None or parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+        raise FetchFailed("fetch.url", f"{ascii(url[:200])} is not an https URL")
+    return parts, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _resolve(host: str, port: int) -> Sequence[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _in_time(resolve: Resolve, host: str, port: int, deadline: _Deadline) -> Sequence[str]:
+    """The addresses of a host. The system's resolver has no time limit of its own, so it works in a thread."""
+    answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(resolve(host, port))
+        except (OSError, ValueError) as fault:
+            answers.put(fault)
+
+    threading.Thread(target=work, daemon=True, name="resolve").start()
+    try:
+        answer = answers.get(timeout=deadline.remaining())
+    except queue.Empty:
+        raise deadline.passed() from None
+    if isinstance(answer, Exception):
+        raise FetchFailed("fetch.name", f"{host}: {answer}") from answer
+    return answer
+
+
+def _exchange(connection: HTTPConnection, parts: SplitResult, accept: str, max_bytes: int) -> Fetched:
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {
+        "Host": parts.netloc,
+        "Accept": accept,
+        "Accept-Encoding": "identity",
+        "User-Agent": _USER_AGENT,
+    }
+    connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+    response = connection.getresponse()
+    received = {name.lower(): value for name, value in response.headers.items()}
+    if received.get("content-encoding", "identity").lower() != "identity":
+        raise FetchFailed("fetch.failed", "a compressed body, which was not asked for")
+    body = bytearray()
+    for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+        body += chunk
+        if len(body) > max_bytes:
+            raise FetchFailed("fetch.too_large", f"more than {max_bytes} bytes")
+    return Fetched(response.status, received, bytes(body))

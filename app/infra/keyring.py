@@ -1,0 +1,323 @@
+"""A tenant's signing keys through their life: next, current, retired, revoked.
+
+`next` is published before it signs, so that relying parties know it by then. `current` signs. `retired` verifies
+until the last token it signed has expired. `revoked` is for an emergency: gone from the JWKS, its tokens refused.
+What is read is cached until the tenant's configuration version changes, and every write here changes it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.infra import rewrap
+from app.infra.jose import (
+    SIGNING_ALGORITHMS,
+    SigningKeyHandle,
+    VerificationKey,
+    canonical_algorithm,
+    public_key,
+)
+from app.infra.key_tables import SigningKey
+from app.infra.rewrap import SealedColumn
+from app.infra.tenancy import Tenancy
+from app.infra.vault import Vault
+from app.kernel import clock
+from app.kernel.errors import Problem, Unavailable
+
+NEXT, CURRENT, RETIRED, REVOKED = "next", "current", "retired", "revoked"
+
+RETIRED_SECONDS = (1 + 2) * 86_400
+"""How long a retired key stays published: the longest life of an access or ID token (a day) and two days' margin."""
+
+SEALED = SealedColumn("signing-key", SigningKey, "private_sealed", "kid")
+
+_ATTEMPTS = 5
+
+T = TypeVar("T")
+
+
+class Cache(Protocol):
+    """What remembers a value until a tenant's configuration changes (`infra.cache`)."""
+
+    def get(self, tenant_id: str, kind: str, key: str, load: Callable[[], T]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be told about a key."""
+
+    kid: str
+    alg: str
+    state: str
+    created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A response body made once, and its entity tag (RFC 9110 section 8.8.3)."""
+
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    current: dict[str, SigningKeyHandle]
+    published: tuple[dict[str, Any], ...]
+    verification: tuple[VerificationKey, ...]
+    revoked: frozenset[str]
+    complete: bool
+    document: Document
+
+
+class Keyring:
+    """The keys of every tenant. `on_change` is called after each committed write."""
+
+    def __init__(
+        self,
+        tenancy: Tenancy,
+        vault: Vault,
+        cache: Cache,
+        *,
+        on_change: Callable[[], object] | None = None,
+        sealed: Sequence[SealedColumn] = (),
+    ) -> None:
+        self._tenancy = tenancy
+        self._vault = vault
+        self._cache = cache
+        self._changed = on_change or (lambda: None)
+        self._sealed = (SEALED, *sealed)
+        self._handles: dict[tuple[str, str], SigningKeyHandle] = {}
+
+    def current(self, tenant_id: str, alg: str) -> SigningKeyHandle:
+        """The key that signs. `alg` is one of `SIGNING_ALGORITHMS`; `Ed25519` means `EdDSA`."""
+        return self._ring(tenant_id).current[canonical_algorithm(alg)]
+
+    def published(self, tenant_id: str) -> Sequence[dict[str, Any]]:
+        """The public JWKs relying parties may meet: current, next and retired."""
+        return self._ring(tenant_id).published
+
+    def verification_keys(self, tenant_id: str) -> tuple[VerificationKey, ...]:
+        """The same keys, ready for `jose.verify`."""
+        return self._ring(tenant_id).verification
+
+    def is_revoked(self, tenant_id: str, kid: str) -> bool:
+        """Whether `kid` was ours and is revoked: the reason `key.revoked`."""
+        return kid in self._ring(tenant_id).revoked
+
+    def jwks(self, tenant_id: str) -> Document:
+        """The JWK Set document (RFC 7517 section 5) as bytes."""
+        return self._ring(tenant_id).document
+
+    def list(self, tenant_id: str) -> Sequence[KeyInfo]:
+        """Every key that still has a row, by algorithm and age."""
+        with self._tenancy.session(tenant_id) as session:
+            return [
+                KeyInfo(r.kid, r.alg, r.state, r.created_at, r.activated_at, r.retired_at, r.revoked_at)
+                for r in session.scalars(select(SigningKey).order_by(SigningKey.alg, SigningKey.created_at))
+            ]
+
+    def ensure(self, tenant_id: str) -> None:
+        """Make what is missing of a current and a next key per algorithm. Safe to race from several processes."""
+        for _ in range(_ATTEMPTS):
+            with self._tenancy.session(tenant_id) as session:
+                present = {(row.alg, row.state) for row in _rows(session, (CURRENT, NEXT))}
+            missing = [(a, s) for a in SIGNING_ALGORITHMS for s in (CURRENT, NEXT) if (a, s) not in present]
+            if not missing:
+                return
+            # Outside the transaction: making an RSA key takes its time.
+            made = [(SigningKeyHandle.generate(alg), state) for alg, state in missing]
+            try:
+                with self._tenancy.session(tenant_id, write=True) as session:
+                    session.add_all(self._row(tenant_id, handle, state) for handle, state in made)
+            except IntegrityError:
+                continue  # Another process made some of them; its keys count.
+            self._changed()
+            return
+        raise Unavailable(
+            "keys.contended", detail=f"tenant {tenant_id}: {_ATTEMPTS} attempts to make keys failed"
+        )
+
+    def rotate(self, tenant_id: str, alg: str | None = None) -> None:
+        """Next becomes current, current retires, a new next is made: of one algorithm, or of all, at once.
+
+        Raises `Problem`: `keys.conflict` when another rotation came in between, `keys.algorithm`.
+        """
+        algorithms = _algorithms(alg)
+        self.ensure(tenant_id)
+        with self._tenancy.session(tenant_id) as session:
+            seen = _kids(_rows(session, (CURRENT, NEXT), algorithms))
+        made = [SigningKeyHandle.generate(each) for each in algorithms]
+        with _conflicts(), self._tenancy.session(tenant_id, write=True) as session:
+            rows = _rows(session, (CURRENT, NEXT), algorithms, lock=True)
+            if _kids(rows) != seen:
+                raise _conflict()
+            for row in rows:
+                if row.state == CURRENT:
+                    row.state, row.retired_at, row.private_sealed = RETIRED, clock.now(), b""
+            self._advance(session, tenant_id, [row for row in rows if row.state == NEXT], made)
+        self._changed()
+
+    def revoke(self, tenant_id: str, kid: str) -> None:
+        """Withdraw a key in an emergency: it leaves the JWKS and its tokens are refused from now on.
+
+        Where it was the current one, the next takes over. Raises `Problem`: `key.unknown`, `keys.conflict`.
+        """
+        self.ensure(tenant_id)
+        with self._tenancy.session(tenant_id) as session:
+            alg, state = _known(session, kid)
+        if state == REVOKED:
+            return
+        made = [SigningKeyHandle.generate(alg)] if state in (CURRENT, NEXT) else []
+        with _conflicts(), self._tenancy.session(tenant_id, write=True) as session:
+            rows = {row.kid: row for row in _rows(session, (CURRENT, NEXT, RETIRED), (alg,), lock=True)}
+            if kid not in rows or rows[kid].state != state:
+                raise _conflict()
+            row = rows[kid]
+            row.state, row.revoked_at, row.private_sealed = REVOKED, clock.now(), b""
+            successors = [r for r in rows.values() if r.state == NEXT] if state == CURRENT else []
+            self._advance(session, tenant_id, successors, made)
+        self._changed()
+
+    def expire_retired(self, tenant_id: str) -> int:
+        """Forget retired and revoked keys once no token of theirs can be alive. Gives how many."""
+        limit = clock.after(-RETIRED_SECONDS)
+        with self._tenancy.session(tenant_id, write=True) as session:
+            due = [
+                row
+                for row in _rows(session, (RETIRED, REVOKED))
+                if (since := row.revoked_at or row.retired_at) is not None and since < limit
+            ]
+            for row in due:
+                session.delete(row)
+        if due:
+            self._changed()
+        return len(due)
+
+    def rewrap(self) -> int:
+        """Seal anew what older master keys sealed, of every tenant (`infra.rewrap`). Gives how many values."""
+        return rewrap.rewrap(self._tenancy, self._vault, self._sealed)
+
+    def _advance(
+        self,
+        session: Session,
+        tenant_id: str,
+        successors: Iterable[SigningKey],
+        made: Iterable[SigningKeyHandle],
+    ) -> None:
+        """Activate what was next and add a new next. Flushed step by step: each state is unique per algorithm."""
+        session.flush()
+        for row in successors:
+            row.state, row.activated_at = CURRENT, clock.now()
+        session.flush()
+        session.add_all(self._row(tenant_id, handle, NEXT) for handle in made)
+
+    def _row(self, tenant_id: str, handle: SigningKeyHandle, state: str) -> SigningKey:
+        return SigningKey(
+            kid=handle.kid,
+            alg=handle.alg,
+            public_jwk=handle.public_jwk,
+            private_sealed=self._vault.seal(SEALED.purpose, handle.to_der(), **_place(tenant_id, handle.kid)),
+            state=state,
+            activated_at=clock.now() if state == CURRENT else None,
+        )
+
+    def _ring(self, tenant_id: str) -> _Ring:
+        ring = self._cache.get(tenant_id, "keyring", "", lambda: self._load(tenant_id))
+        if not ring.complete:
+            # A tenant's first use. The cache learns of the new keys with the configuration version.
+            self.ensure(tenant_id)
+            ring = self._load(tenant_id)
+        return ring
+
+    def _load(self, tenant_id: str) -> _Ring:
+        with self._tenancy.session(tenant_id) as session:
+            rows = _rows(session, (CURRENT, NEXT, RETIRED, REVOKED))
+            current = {row.alg: self._handle(tenant_id, row) for row in rows if row.state == CURRENT}
+            living = [row for row in rows if row.state != REVOKED]
+            published = tuple(row.public_jwk for row in living)
+            revoked = frozenset(row.kid for row in rows if row.state == REVOKED)
+        keys = tuple(key for jwk in published if (key := public_key(jwk)) is not None)
+        return _Ring(current, published, keys, revoked, _is_complete(living), _document(published))
+
+    def _handle(self, tenant_id: str, row: SigningKey) -> SigningKeyHandle:
+        """The row's key, opened once per process and kept until another takes its place."""
+        handle = self._handles.get((tenant_id, row.alg))
+        if handle is None or handle.kid != row.kid:
+            der = self._vault.open(SEALED.purpose, row.private_sealed, **_place(tenant_id, row.kid))
+            handle = self._handles[tenant_id, row.alg] = SigningKeyHandle.from_der(row.alg, der)
+        return handle
+
+
+def _algorithms(alg: str | None) -> tuple[str, ...]:
+    if alg is None:
+        return SIGNING_ALGORITHMS
+    if canonical_algorithm(alg) not in SIGNING_ALGORITHMS:
+        raise Problem(
+            "keys.algorithm", f"There are no {alg} keys; there are {', '.join(SIGNING_ALGORITHMS)}."
+        )
+    return (canonical_algorithm(alg),)
+
+
+def _rows(
+    session: Session,
+    states: Sequence[str],
+    algorithms: Sequence[str] = SIGNING_ALGORITHMS,
+    *,
+    lock: bool = False,
+) -> Sequence[SigningKey]:
+    wanted = select(SigningKey).where(SigningKey.state.in_(states), SigningKey.alg.in_(algorithms))
+    # A stable order gives the JWKS a stable entity tag, and locks no deadlock.
+    wanted = wanted.order_by(SigningKey.alg, SigningKey.kid)
+    return session.scalars(wanted.with_for_update() if lock else wanted).all()
+
+
+def _kids(rows: Iterable[SigningKey]) -> set[tuple[str, str]]:
+    return {(row.kid, row.state) for row in rows}
+
+
+def _known(session: Session, kid: str) -> tuple[str, str]:
+    row = session.scalar(select(SigningKey).where(SigningKey.kid == kid))
+    if row is None:
+        raise Problem("key.unknown", "There is no such key.", status=404)
+    return row.alg, row.state
+
+
+def _is_complete(rows: Iterable[SigningKey]) -> bool:
+    present = {(row.alg, row.state) for row in rows}
+    return all((alg, state) in present for alg in SIGNING_ALGORITHMS for state in (CURRENT, NEXT))
+
+
+def _document(published: Sequence[dict[str, Any]]) -> Document:
+    body = json.dumps({"keys": published}, separators=(",", ":"), sort_keys=True).encode("ascii")
+    return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def _place(tenant_id: str, kid: str) -> dict[str, str]:
+    return {"tenant": tenant_id, "table": SigningKey.__tablename__, "column": SEALED.column, "row": kid}
+
+
+def _conflict() -> Problem:
+    return Problem(
+        "keys.conflict", "Somebody else changed these keys at the same time. Try again.", status=409
+    )
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    """The database's unique indexes have the last word on two writers at once."""
+    try:
+        yield
+    except IntegrityError:
+        raise _conflict() from None
