@@ -12,7 +12,7 @@ from app.domain.apply.document import Faults, Path
 from app.domain.models import Client, Tenant
 from app.infra import audit
 from app.infra.db import TenantOwned
-from app.kernel.errors import Problem
+from app.kernel.errors import Problem, Unavailable
 
 Action = Literal["create", "update", "delete"]
 _CHUNK = 400
@@ -44,8 +44,11 @@ class NewSecret:
 class Credentials(Protocol):
     """How secrets are judged, hashed and sealed. A preview gives placeholders instead of slow hashes."""
 
-    def password_hash(self, tenant: Tenant, username: str, password: str) -> str:
-        """The stored form of a new person's password. Raises `Problem` when the tenant's policy refuses it."""
+    def password_hash(self, tenant: Tenant, own: Sequence[str | None], password: str) -> str:
+        """The stored form of a new person's password, `own` their user name and what else is known of them.
+
+        Raises `Problem` when the tenant's policy refuses it.
+        """
         ...
 
     def imported_hash(self, stored: str) -> str:
@@ -56,7 +59,7 @@ class Credentials(Protocol):
         """Whether this is the client's present secret."""
         ...
 
-    def client_secret(self, tenant_id: str, client_id: str, secret: str | None, *, sealed: bool) -> NewSecret:
+    def client_secret(self, tenant: Tenant, client_id: str, secret: str | None, *, sealed: bool) -> NewSecret:
         """The stored form of a client's new secret; None makes one. Raises `Problem` when it is too weak."""
         ...
 
@@ -163,7 +166,9 @@ class TenantScope:
         )
 
     def fault(self, path: Path, refusal: Problem | str) -> None:
-        """Note that something in the file is refused."""
+        """Note that something in the file is refused. Passes on `Unavailable`, which is no fault of the file."""
+        if isinstance(refusal, Unavailable):
+            raise refusal
         self.run.faults.add(path, refusal if isinstance(refusal, str) else refusal.public)
 
 

@@ -121,7 +121,7 @@ class Clients:
             return True
         try:
             new = self.scope.run.credentials.client_secret(
-                self.scope.tenant.id, row.client_id, entry.client_secret, sealed=method == _SEALED_METHOD
+                self.scope.tenant, row.client_id, entry.client_secret, sealed=method == _SEALED_METHOD
             )
         except Problem as refusal:
             self.scope.fault((*path, "client_secret"), refusal)

@@ -140,14 +140,26 @@ def _validate(value: Any, substituted: set[Path], faults: Faults) -> ApplyFile |
             return _validate(value, substituted, faults)
         for error in fault.errors():
             faults.add(error["loc"], sentence_of(error))
-        return None
-    for index, tenant in enumerate(value["tenants"]):
-        _check_settings(tenant.get("settings") or {}, ("tenants", index, "settings"), substituted, faults)
-        for position, client in enumerate(tenant.get("clients") or []):
-            _check_client(client, ("tenants", index, "clients", position), substituted, faults)
-        _check_twice(tenant, ("tenants", index), faults)
+    for index, tenant in enumerate(_mappings(value, "tenants")):
+        if tenant is not None:
+            _check_tenant(tenant, ("tenants", index), substituted, faults)
     _check_twice(value, (), faults)
-    return ApplyFile.model_validate(value)
+    return None if faults.found else ApplyFile.model_validate(value)
+
+
+def _check_tenant(tenant: dict[str, Any], path: Path, substituted: set[Path], faults: Faults) -> None:
+    if isinstance(settings := tenant.get("settings"), dict):
+        _check_settings(settings, (*path, "settings"), substituted, faults)
+    for index, client in enumerate(_mappings(tenant, "clients")):
+        if client is not None:
+            _check_client(client, (*path, "clients", index), substituted, faults)
+    _check_twice(tenant, path, faults)
+
+
+def _mappings(holder: Any, key: str) -> list[dict[str, Any] | None]:
+    """The objects of a list, None for what is no object; nothing when there is no such list."""
+    found = holder.get(key) if isinstance(holder, dict) else None
+    return [e if isinstance(e, dict) else None for e in found] if isinstance(found, list) else []
 
 
 def _check_settings(settings: dict[str, Any], path: Path, substituted: set[Path], faults: Faults) -> None:
@@ -205,16 +217,18 @@ _COMPARED: dict[str, Callable[[str], str]] = {
 }
 
 
-def _check_twice(holder: dict[str, Any], path: Path, faults: Faults) -> None:
+def _check_twice(holder: Any, path: Path, faults: Faults) -> None:
     for kind, key in KEYS.items():
         seen: set[str] = set()
         compared = _COMPARED.get(kind, str)
-        for index, entry in enumerate(holder.get(kind) or []):
-            if compared(entry[key]) in seen:
-                faults.add((*path, kind, index, key), f"{entry[key]} is in the file twice")
-            seen.add(compared(entry[key]))
+        for index, entry in enumerate(_mappings(holder, kind)):
+            if entry is None or not isinstance(name := entry.get(key), str):
+                continue
+            if compared(name) in seen:
+                faults.add((*path, kind, index, key), f"{name} is in the file twice")
+            seen.add(compared(name))
             if kind == "resources":
-                _check_twice({"scopes": entry.get("scopes")}, (*path, kind, index), faults)
+                _check_twice(entry, (*path, kind, index), faults)
 
 
 def _reread(text: str) -> Any:

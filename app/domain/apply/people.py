@@ -116,9 +116,8 @@ class People:
             return
         try:
             if entry.password is not None:
-                row.password_hash = credentials.password_hash(
-                    self.scope.tenant, entry.username, entry.password
-                )
+                own = (entry.username, entry.email)
+                row.password_hash = credentials.password_hash(self.scope.tenant, own, entry.password)
             elif entry.password_hash is not None:
                 row.password_hash = credentials.imported_hash(entry.password_hash)
         except Problem as refusal:
