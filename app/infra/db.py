@@ -89,4 +89,6 @@ class TenantStamped(TenantScoped):
 class TenantOwned(TenantScoped):
     """Mixin of every other row of a tenant. The tenant is part of the key, so that no reference can cross."""
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(
+        ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True, sort_order=-1
+    )
