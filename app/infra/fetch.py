@@ -81,6 +81,8 @@ class Fetcher:
             connection = self._connection(parts.scheme, host, port, address, deadline.remaining())
             try:
                 with deadline.enforced(connection):
+                    connection.connect()
+                    deadline.remaining()  # the handshake is out of the timer's reach
                     fetched = _exchange(connection, parts, accept, max_bytes)
             except (HTTPError, OSError) as failed:
                 fault = failed
@@ -118,7 +120,7 @@ class Fetcher:
 def _check_type(fetched: Fetched, wanted: Sequence[str] | None) -> None:
     sent = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
     if wanted is not None and fetched.status == 200 and sent not in wanted:
-        raise FetchFailed("fetch.content_type", f"{ascii(sent[:80])} instead of {' or '.join(wanted)}")
+        raise FetchFailed("fetch.content_type", f"{sent[:80]!a} instead of {' or '.join(wanted)}")
 
 
 class _Deadline:
@@ -171,7 +173,7 @@ def _checked(url: str) -> tuple[SplitResult, str, int]:
     """The parts, host and port of a URL that may be fetched at all."""
     parts = uris.split(url) if len(url) <= _MAX_URL_CHARACTERS else None
     if parts is None or parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
-        raise FetchFailed("fetch.url", f"{ascii(url[:200])} is not an https URL")
+        raise FetchFailed("fetch.url", f"{url[:200]!a} is not an https URL")
     return parts, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 

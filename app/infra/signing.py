@@ -49,11 +49,11 @@ class SigningKeyHandle:
     __slots__ = ("_headers", "_sign", "alg", "kid", "private_key", "public_jwk")
 
     def __init__(self, alg: str, private_key: PrivateKey) -> None:
+        self._sign = _signer(alg, private_key)
         self.alg = alg
         self.private_key = private_key
         self.public_jwk = public_jwk(alg, private_key)
         self.kid = self.public_jwk["kid"]
-        self._sign = _signer(alg, private_key)
         self._headers: dict[tuple[str, ...], bytes] = {}
 
     def __repr__(self) -> str:
