@@ -89,7 +89,9 @@ def rounds(runnings: list[Running], count: int, requests: int) -> dict[tuple[str
 
 def rows(table: dict[tuple[str, str, str], Measured]) -> list[Row]:
     """The table, each cost also as a multiple of its own server's H."""
-    yardstick = {server: statistics.median(m.cpu) for (server, conf, _), m in table.items() if conf == "yardstick"}
+    yardstick = {
+        server: statistics.median(m.cpu) for (server, conf, _), m in table.items() if conf == "yardstick"
+    }
     return [
         Row(
             server,
@@ -109,7 +111,7 @@ def rows(table: dict[tuple[str, str, str], Measured]) -> list[Row]:
 
 def markdown(found: list[Row], signatures: dict[str, float]) -> str:
     """The table as it stands in the documentation."""
-    head = "| server | configuration | request | CPU us (min / median) | stores' CPU us | p50 us | p99 us | per s | in H |"
+    head = "| server | configuration | request | CPU us, min / median | stores, us | p50 us | p99 us | per s | in H |"
     lines = [head, "|---" * 9 + "|"]
     lines += [
         f"| {r.server} | {r.configuration} | {r.scenario} | {r.cpu_min:.0f} / {r.cpu_median:.0f} | "
@@ -144,7 +146,9 @@ def main() -> int:
     if chosen.markdown:
         chosen.markdown.write_text(text, "utf-8")
     if chosen.json:
-        chosen.json.write_text(json.dumps({"rows": [asdict(r) for r in found], "signatures": signatures}, indent=1))
+        chosen.json.write_text(
+            json.dumps({"rows": [asdict(r) for r in found], "signatures": signatures}, indent=1)
+        )
     print(f"took {time.monotonic() - started:.0f} s", file=sys.stderr)
     return _gates(found)
 

@@ -1,0 +1,47 @@
+"""Serve the yardstick, the bare application or the real one, with the options of `watchword serve`.
+
+`python -m bench.serve granian|gunicorn yardstick|bare|real`, settings from the environment. Bench only.
+"""
+
+import os
+import sys
+from typing import Any
+
+import app
+from app.infra import yaml
+from app.kernel import settings as deployment
+from app.serving import on_granian, on_gunicorn
+
+WORKERS = 2
+
+
+def yardstick(settings: deployment.Settings) -> Any:
+    """The empty Flask route."""
+    from bench.empty import application
+
+    return application
+
+
+def bare(settings: deployment.Settings) -> Any:
+    """The whole application on SQLite, its state in memory: no trip to a store."""
+    from app import wiring
+    from bench.memory_state import MemoryState
+
+    return _real_app(settings, services=wiring.build(settings, state=MemoryState()))
+
+
+_real_app = app.create_app
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    server, kind = sys.argv[1:]
+    settings = deployment.load(os.environ, parse_yaml=yaml.parse)
+    if kind != "real":
+        app.create_app = {"yardstick": yardstick, "bare": bare}[kind]
+    run = {"granian": on_granian.run, "gunicorn": on_gunicorn.run}[server]
+    run(settings, WORKERS)
+
+
+if __name__ == "__main__":
+    main()
