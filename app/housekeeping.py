@@ -1,0 +1,47 @@
+"""The jobs nobody plans for: what the worker does now and then, so that nothing grows or ages for ever."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import delete
+
+from app.domain.models import AdminLink, MailboxMessage, RefreshFamily
+from app.infra.audit_appender import AuditAppender
+from app.infra.tenancy import SystemReason
+from app.kernel import clock
+from app.web.services import Services
+
+Jobs = list[tuple[str, float, Callable[[], object]]]
+"""Name, seconds between two rounds, work."""
+
+KEPT_AFTER_EXPIRY = timedelta(days=7)
+"""Spent rows are kept this long, for whoever wonders what became of them."""
+
+
+def jobs(services: Services, appender: AuditAppender) -> Jobs:
+    """The periodic jobs. Several workers may run each at the same time."""
+    return [
+        ("state expiry", 60.0, services.state.purge_expired),
+        ("key maintenance", 300.0, lambda: _expire_keys(services)),
+        ("audit retention", 900.0, lambda: _keep_audit(services, appender)),
+        ("spent rows", 3600.0, lambda: _remove_spent(services)),
+    ]
+
+
+def _expire_keys(services: Services) -> None:
+    for tenant in services.tenants.all():
+        services.keyring.expire_retired(tenant.id)
+
+
+def _keep_audit(services: Services, appender: AuditAppender) -> None:
+    for tenant in services.tenants.all():
+        while appender.keep(tenant.id, tenant.settings.audit.retention_days):
+            pass
+
+
+def _remove_spent(services: Services) -> None:
+    before = clock.now() - KEPT_AFTER_EXPIRY
+    with services.tenancy.system(SystemReason.MAINTENANCE, write=True) as session:
+        session.execute(delete(RefreshFamily).where(RefreshFamily.expires_at < before))
+        session.execute(delete(AdminLink).where(AdminLink.expires_at < before))
+        session.execute(delete(MailboxMessage).where(MailboxMessage.created_at < before))

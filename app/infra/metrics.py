@@ -1,0 +1,144 @@
+"""Numbers for Prometheus. With several processes they lie in one folder that all of them write to.
+
+The folder is named by `PROMETHEUS_MULTIPROC_DIR` before this module is imported (`watchword serve` does so). Labels
+are names of ours: never a client, a person, a path or an address.
+"""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import REGISTRY, Collector
+
+from app.infra.outbox import Backlog
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+_REQUESTS = Counter("watchword_requests", "Answered requests.", ["endpoint", "status"])
+_SECONDS = Histogram("watchword_request_seconds", "Time to answer.", ["endpoint"], buckets=_LATENCY_BUCKETS)
+_ISSUED = Counter(
+    "watchword_tokens_issued", "Answers of the token endpoint that carried tokens.", ["grant_type"]
+)
+_REFUSED = Counter("watchword_refusals", "Refusals by their reason code.", ["reason"])
+_DELIVERED = Counter("watchword_deliveries", "Attempts to deliver outbox messages.", ["topic", "outcome"])
+_APPENDED = Counter("watchword_audit_records", "Records appended to audit chains.")
+_HASHING = Gauge(
+    "watchword_password_hashes_running", "Password hashes being computed.", multiprocess_mode="livesum"
+)
+_HASHING_REFUSED = Counter(
+    "watchword_password_hashes_refused", "Password checks refused because the pool was full."
+)
+
+_request_children: dict[tuple[str, int], Counter] = {}
+_second_children: dict[str, Histogram] = {}
+
+
+def observe(endpoint: str, status: int, seconds: float) -> None:
+    """Count one answered request. `endpoint` is a name of ours, never a path. In every request's way: microseconds."""
+    try:
+        _request_children[endpoint, status].inc()
+        _second_children[endpoint].observe(seconds)
+    except KeyError:
+        _request_children[endpoint, status] = _REQUESTS.labels(endpoint, str(status))
+        _second_children[endpoint] = _SECONDS.labels(endpoint)
+        observe(endpoint, status, seconds)
+
+
+def issued(grant_type: str) -> None:
+    """Count tokens issued by a grant."""
+    _ISSUED.labels(grant_type).inc()
+
+
+def refused(reason: str) -> None:
+    """Count a refusal by its stable reason code."""
+    _REFUSED.labels(reason).inc()
+
+
+def delivered(topic: str, outcome: str) -> None:
+    """Count an attempt to deliver: `delivered`, `failed` (to be tried again) or `given_up`."""
+    _DELIVERED.labels(topic, outcome).inc()
+
+
+def appended(count: int) -> None:
+    """Count records appended to audit chains."""
+    _APPENDED.inc(count)
+
+
+def hashing_started() -> None:
+    """A password hash takes a place in the pool."""
+    _HASHING.inc()
+
+
+def hashing_ended() -> None:
+    """A password hash gives its place back."""
+    _HASHING.dec()
+
+
+def hashing_refused() -> None:
+    """A password check found no place in the pool."""
+    _HASHING_REFUSED.inc()
+
+
+def exposition(backlog: Backlog, worker_age_seconds: int | None) -> bytes:
+    """Everything, of all processes, in Prometheus' text format."""
+    registry = CollectorRegistry()
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        _forget_dead_processes(folder)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
+    registry.register(_Now(backlog, worker_age_seconds))
+    return generate_latest(registry)
+
+
+class _Now(Collector):
+    """What is asked at the moment of scraping, rather than counted."""
+
+    def __init__(self, backlog: Backlog, worker_age_seconds: int | None) -> None:
+        self._backlog = backlog
+        self._worker_age_seconds = worker_age_seconds
+
+    def collect(self) -> list[Metric]:
+        """The gauges."""
+        waiting = GaugeMetricFamily(
+            "watchword_outbox_waiting", "Messages not delivered yet.", labels=["topic"]
+        )
+        for topic, count in self._backlog.waiting.items():
+            waiting.add_metric([topic], count)
+        dead = GaugeMetricFamily("watchword_outbox_dead_letters", "Messages given up on.", labels=["topic"])
+        for topic, count in self._backlog.dead.items():
+            dead.add_metric([topic], count)
+        oldest = GaugeMetricFamily(
+            "watchword_outbox_oldest_seconds",
+            "Age of the oldest message that waits.",
+            self._backlog.oldest_seconds,
+        )
+        alive = GaugeMetricFamily(
+            "watchword_worker_up",
+            "Whether a background worker is alive.",
+            float(self._worker_age_seconds is not None),
+        )
+        return [waiting, dead, oldest, alive]
+
+
+def _forget_dead_processes(folder: str) -> None:
+    """The gauges of a killed process would stay for ever. Its counters stay: they tell what happened."""
+    for name in os.listdir(folder):
+        if name.startswith("gauge_live") and (pid := name.rpartition("_")[2].removesuffix(".db")).isdigit():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                mark_process_dead(int(pid), folder)  # type: ignore[no-untyped-call]
+            except PermissionError:
+                continue
