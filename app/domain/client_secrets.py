@@ -54,15 +54,10 @@ class ClientSecrets:
         secret = new_secret()
         return Issued(secret, self._keyed(secret))
 
-    def choose(self, secret: str) -> str:
-        """What is stored of a secret somebody chose. Raises `Problem` as `check` does."""
-        self.check(secret)
-        return self._passwords.hash(secret)
-
     def check(self, secret: str) -> None:
-        """Whether somebody may choose this secret.
+        """Refuse a chosen secret that is not good enough.
 
-        Raises `Problem` (`client.secret_weak`) for one shorter than `MIN_CHOSEN_CHARACTERS` unless this is a
+        Raises `Problem`: `client.secret_weak` for one shorter than `MIN_CHOSEN_CHARACTERS` unless this is a
         loopback deployment, `client.secret_invalid` for characters a secret cannot have (RFC 6749 appendix A.2).
         """
         if not _VSCHAR.fullmatch(secret) or len(secret) > MAX_CHARACTERS:
@@ -76,6 +71,11 @@ class ClientSecrets:
                 f"A chosen client secret has at least {MIN_CHOSEN_CHARACTERS} characters; "
                 "leave it out and a strong one is generated.",
             )
+
+    def choose(self, secret: str) -> str:
+        """What is stored of a secret somebody chose. Raises `Problem` as `check` does, and `Unavailable`."""
+        self.check(secret)
+        return self._passwords.hash(secret)
 
     def verify(self, presented: str, stored: str | None) -> bool:
         """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.

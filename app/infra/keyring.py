@@ -26,7 +26,7 @@ from app.infra.jose import (
     public_key,
 )
 from app.infra.key_tables import SigningKey
-from app.infra.rewrap import SealedColumn
+from app.infra.rewrap import Sealed, SealedColumn
 from app.infra.tenancy import Tenancy
 from app.infra.vault import Vault
 from app.kernel import clock
@@ -47,7 +47,9 @@ T = TypeVar("T")
 class Cache(Protocol):
     """What remembers a value until a tenant's configuration changes (`infra.cache`)."""
 
-    def get(self, tenant_id: str, kind: str, key: str, load: Callable[[], T]) -> T: ...
+    def get(self, tenant_id: str, kind: str, key: object, load: Callable[[], T]) -> T:
+        """The value, loaded when the configuration is not the one it was loaded under."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Keyring:
         cache: Cache,
         *,
         on_change: Callable[[], object] | None = None,
-        sealed: Sequence[SealedColumn] = (),
+        sealed: Sequence[Sealed] = (),
     ) -> None:
         self._tenancy = tenancy
         self._vault = vault
@@ -101,8 +103,11 @@ class Keyring:
         self._handles: dict[tuple[str, str], SigningKeyHandle] = {}
 
     def current(self, tenant_id: str, alg: str) -> SigningKeyHandle:
-        """The key that signs. `alg` is one of `SIGNING_ALGORITHMS`; `Ed25519` means `EdDSA`."""
-        return self._ring(tenant_id).current[canonical_algorithm(alg)]
+        """The key that signs. `Ed25519` means `EdDSA`. Raises `Problem` (`keys.algorithm`) for no algorithm of ours."""
+        key = self._ring(tenant_id).current.get(canonical_algorithm(alg))
+        if key is None:
+            raise _no_such_algorithm(alg)
+        return key
 
     def published(self, tenant_id: str) -> Sequence[dict[str, Any]]:
         """The public JWKs relying parties may meet: current, next and retired."""
@@ -234,7 +239,7 @@ class Keyring:
         )
 
     def _ring(self, tenant_id: str) -> _Ring:
-        ring = self._cache.get(tenant_id, "keyring", "", lambda: self._load(tenant_id))
+        ring = self._cache.get(tenant_id, "keyring", None, lambda: self._load(tenant_id))
         if not ring.complete:
             # A tenant's first use. The cache learns of the new keys with the configuration version.
             self.ensure(tenant_id)

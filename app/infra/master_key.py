@@ -86,12 +86,11 @@ def _first(path: Path, settings: Settings) -> MasterKeys:
         # Another process may have made the key, and sealed with it, since we looked for the file.
         if found := _read(path):
             return found
-        raise ConfigurationError(
-            [
-                f"{path}: missing, but the database holds data sealed with it: put the file back, or its content "
-                + "into WATCHWORD_MASTER_KEY. Without it nothing sealed can be opened"
-            ]
+        fault = (
+            f"{path}: missing, but the database holds data sealed with it. Put the file back, or its content "
+            "into WATCHWORD_MASTER_KEY: without it nothing sealed can be opened"
         )
+        raise ConfigurationError([fault])
     try:
         _create(path)
     except OSError as fault:

@@ -95,7 +95,6 @@ class SigningKeyHandle:
 def sign(
     claims: Mapping[str, Any],
     key: SigningKeyHandle,
-    *,
     typ: str,
     extra_header: Mapping[str, Any] | None = None,
 ) -> str:
