@@ -105,7 +105,7 @@ def _production(stack: ExitStack, environ: dict[str, str]) -> Callable[[], list[
 
 
 def _prepare(stack: ExitStack, environ: dict[str, str], folder: Path) -> Services:
-    settings = deployment.load(environ, parse_yaml=yaml.parse)
+    settings = deployment.load(environ, parse_yaml=yaml.load)
     migrations.upgrade(settings)
     file = folder / "watchword.yaml"
     file.write_text(APPLY, "utf-8")

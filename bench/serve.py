@@ -36,7 +36,7 @@ _real_app = app.create_app
 def main() -> None:
     """Serve until told to stop."""
     server, kind = sys.argv[1:]
-    settings = deployment.load(os.environ, parse_yaml=yaml.parse)
+    settings = deployment.load(os.environ, parse_yaml=yaml.load)
     if kind != "real":
         app.create_app = {"yardstick": yardstick, "bare": bare}[kind]
     run = {"granian": on_granian.run, "gunicorn": on_gunicorn.run}[server]
