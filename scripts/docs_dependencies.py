@@ -1,4 +1,4 @@
-"""Write docs/dependencies.md: every locked package with its version, licence and purpose, from the packages' own metadata."""
+"""Write docs/dependencies.md: every locked package with its version and licence, from the packages' metadata."""
 
 import json
 import re

@@ -4,18 +4,18 @@ The parent holds no thread, no connection and no socket. It forks the web server
 and the worker, starts again what ends unasked, and takes all of them along when it goes.
 """
 
+import gc
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
+from app.infra import logs
 from app.kernel.errors import ConfigurationError
 from app.kernel.settings import Settings
 from app.serving import on_granian, on_gunicorn, processes
-from app.serving.metrics import share_metrics
+from app.serving.metrics import forget_dead_processes, remove_shared_metrics, share_metrics
 
 ServerName = Literal["granian", "gunicorn"]
 SERVERS: tuple[ServerName, ...] = ("granian", "gunicorn")
@@ -33,17 +33,20 @@ def serve(
     """Serve until SIGTERM or SIGINT; return the exit status.
 
     `workers` defaults to the setting, and that to one per core. SIGHUP replaces the web workers one by one, which
-    reads a renewed certificate. Raises `ConfigurationError` when the database is not migrated or the port is taken.
+    reads a renewed certificate. Raises `ConfigurationError` when the port is taken. The database is migrated already.
     """
     _refuse_taken_port(settings)
     count = workers or settings.workers or len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="watchword-metrics-") as folder:
-        share_metrics(Path(folder))
-        _import_before_forking()
-        parts = [processes.Part("web", partial(_RUN[server], settings, count))]
-        if with_worker:
-            parts.append(processes.Part("worker", partial(_work, settings)))
+    share_metrics()
+    logs.setup(settings.log_level)
+    _import_before_forking()
+    parts = [processes.Part("web", partial(_RUN[server], settings, count))]
+    if with_worker:
+        parts.append(processes.Part("worker", partial(_work, settings)))
+    try:
         return processes.Supervisor(parts).run()
+    finally:
+        remove_shared_metrics()
 
 
 def _refuse_taken_port(settings: Settings) -> None:
@@ -54,10 +57,9 @@ def _refuse_taken_port(settings: Settings) -> None:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as fault:
+            place = f"{settings.host}:{settings.port}"
             raise ConfigurationError(
-                [
-                    f"WATCHWORD_HOST, WATCHWORD_PORT: cannot listen on {settings.host}:{settings.port}: {fault.strerror}"
-                ]
+                [f"WATCHWORD_HOST, WATCHWORD_PORT: cannot listen on {place}: {fault.strerror}"]
             ) from fault
 
 
@@ -66,8 +68,12 @@ def _import_before_forking() -> None:
     import app.wiring
     import app.worker  # noqa: F401
 
+    gc.collect()
+    gc.freeze()
+
 
 def _work(settings: Settings) -> None:
     from app.worker import run
 
+    forget_dead_processes()
     run(settings)

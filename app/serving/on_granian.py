@@ -11,8 +11,16 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from app.kernel.settings import Settings
+from app.serving.metrics import forget_dead_processes
 from app.serving.processes import die_with_parent
 from app.serving.sizing import BACKLOG, GRACEFUL_SECONDS, HEADER_SECONDS, THREADS, WAITING_PER_THREAD
+
+_LOGGING = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
+}
+"""Its messages go where all others go, in the same form."""
 
 
 def run(settings: Settings, workers: int) -> None:
@@ -36,6 +44,7 @@ def run(settings: Settings, workers: int) -> None:
         ssl_protocol_min=SSLProtocols.tls12,
         log_access=False,
         log_level=LogLevels.error,
+        log_dictconfig=_LOGGING,
     )
     server.serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
@@ -45,6 +54,7 @@ def _load(settings: Settings, parent: int) -> Any:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent(parent)
+    forget_dead_processes()
     from app import create_app
 
     return create_app(settings)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from app.kernel.settings import Settings
-from app.serving.metrics import forget
+from app.serving.metrics import forget_dead_processes
 from app.serving.processes import die_with_parent
 from app.serving.sizing import BACKLOG, GRACEFUL_SECONDS, KEEP_ALIVE_SECONDS, REQUEST_LINE_BYTES, THREADS
 
@@ -40,8 +41,8 @@ def options(settings: Settings, workers: int) -> dict[str, Any]:
         "forwarder_headers": "",
         "control_socket_disable": True,
         "loglevel": "warning",
+        "logger_class": _Log,
         "post_fork": _post_fork,
-        "child_exit": _child_exit,
     }
     if _SHARED_MEMORY.is_dir():
         # Workers show by touching a file that they are alive; on a slow disk that alone can get one killed.
@@ -53,16 +54,23 @@ def options(settings: Settings, workers: int) -> dict[str, Any]:
 
 def _post_fork(_server: Any, worker: Any) -> None:
     die_with_parent(worker.ppid)
-
-
-def _child_exit(_server: Any, worker: Any) -> None:
-    forget(worker.pid)
+    forget_dead_processes()
 
 
 def _tls(_config: Any, make_default: Any) -> ssl.SSLContext:
     context: ssl.SSLContext = make_default()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's messages in the form of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers[:]:
+            self.error_log.removeHandler(handler)
+        self.error_log.propagate = True
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
