@@ -269,10 +269,12 @@ def _algorithms(alg: str | None) -> tuple[str, ...]:
     if alg is None:
         return SIGNING_ALGORITHMS
     if canonical_algorithm(alg) not in SIGNING_ALGORITHMS:
-        raise Problem(
-            "keys.algorithm", f"There are no {alg} keys; there are {', '.join(SIGNING_ALGORITHMS)}."
-        )
+        raise _no_such_algorithm(alg)
     return (canonical_algorithm(alg),)
+
+
+def _no_such_algorithm(alg: str) -> Problem:
+    return Problem("keys.algorithm", f"There are no {alg} keys; there are {', '.join(SIGNING_ALGORITHMS)}.")
 
 
 def _rows(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Row, Select, column, select, table, update
+from sqlalchemy import Select, column, select, table, update
 from sqlalchemy.orm import Session
 
 from app.infra.key_tables import DeploymentSecret
@@ -85,12 +85,12 @@ class SealedMember:
         return _last(found), changed
 
 
-def _next_rows(session: Session, wanted: Select[Any], row: Any, after: Any) -> Sequence[Row[Any]]:
+def _next_rows(session: Session, wanted: Select[Any], row: Any, after: Any) -> Sequence[Any]:
     wanted = wanted.order_by(row).limit(BATCH_ROWS)
     return session.execute(wanted if after is None else wanted.where(row > after)).all()
 
 
-def _last(found: Sequence[Row[Any]]) -> Any:
+def _last(found: Sequence[Any]) -> Any:
     return found[-1][0] if len(found) == BATCH_ROWS else None
 
 
