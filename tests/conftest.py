@@ -104,6 +104,19 @@ def deployment(
     return settings
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a migrated database, of either kind whatever `--storage` says; shared by the run."""
+    from app.infra import migrations
+
+    settings = Settings(data_dir=tmp_path_factory.mktemp("any"), master_key=new_master_key())
+    if request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres_server")
+        settings = dataclasses.replace(settings, **database_urls(postgres, postgres.create_database()))
+    migrations.upgrade(settings)
+    return settings
+
+
 def database_urls(postgres: PostgresServer, database: str) -> dict[str, str]:
     """The members of `Settings` that name a PostgreSQL database."""
     return {

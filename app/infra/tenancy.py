@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import cast
 
 from sqlalchemy import Engine, column, select, table
 from sqlalchemy.exc import DBAPIError
@@ -86,8 +85,8 @@ class Tenancy:
         """Every tenant's `config_version`, disabled ones included: what caches are checked against."""
         tenants = table("tenants", column("id"), column("config_version"))
         with self.system(SystemReason.CONFIG_VERSIONS) as session:
-            found = session.execute(select(tenants.c.id, tenants.c.config_version)).tuples()
-            return {cast(str, tenant_id): cast(int, version) for tenant_id, version in found}
+            found = session.execute(select(tenants.c.id, tenants.c.config_version))
+            return {str(tenant_id): int(version) for tenant_id, version in found}
 
     def ping(self) -> None:
         """Ask the database to answer. Raises `Unavailable`."""
