@@ -1,0 +1,296 @@
+"""Browser sessions: that a person signed in at this server, in one browser. They live in the state store.
+
+The cookie holds three things: the session's public id, a secret of 256 bits of which the store has only the hash, and
+the person's id. With these, one trip reads the session and the marks that may have ended it (`domain.revocation`), so
+that neither signing out nor revoking a person can be undone by a state store that went back in time. The public id
+(`sid`) is what tokens and grants name; it stays when the secret changes.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from sqlalchemy.orm import Session
+
+from app.domain.revocation import Revocations, is_before, mark_key
+from app.domain.tenants import TenantContext
+from app.infra.state import Delete, Get, Key, Op, Put, Replace, SetAdd, SetMembers, SetRemove, StateStore
+from app.kernel import clock, ids
+from app.kernel.secrets import b64url, equal, lookup_hash, new_secret, unb64url
+
+RENEW_SECONDS = 60
+"""Activity is written down at most this often, so an idle session may end that much early."""
+
+_MAX_COOKIE = 600
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A signed-in browser. Times are NumericDates."""
+
+    id: str
+    """`sid`: public, the same for the session's whole life."""
+    user_id: str
+    user_epoch: int
+    auth_time: int
+    amr: tuple[str, ...]
+    acr: str
+    created_at: int
+    expires_at: int
+    """The absolute end."""
+    last_active_at: int
+    user_agent: str
+    ip: str
+    clients: tuple[str, ...] = ()
+    """Who got tokens or ID tokens under it, in order of first use."""
+    secret_hash: str = field(default="", repr=False)
+    stored: bytes = field(default=b"", repr=False, compare=False)
+    """As it was read, so that a change is made only to what was seen."""
+
+
+class Sessions:
+    """Starts, finds, changes and ends browser sessions."""
+
+    def __init__(self, state: StateStore, revocations: Revocations) -> None:
+        self._state = state
+        self._revocations = revocations
+
+    def start(
+        self,
+        tenant: TenantContext,
+        user_id: str,
+        user_epoch: int,
+        *,
+        amr: Sequence[str],
+        acr: str,
+        user_agent: str = "",
+        ip: str = "",
+        auth_time: int | None = None,
+    ) -> tuple[BrowserSession, str]:
+        """Sign a person in. Gives the session and the value of its cookie, which nobody can make again."""
+        now, secret = clock.timestamp(clock.now()), new_secret()
+        session = BrowserSession(
+            id=ids.new_id(),
+            user_id=user_id,
+            user_epoch=user_epoch,
+            auth_time=now if auth_time is None else auth_time,
+            amr=tuple(amr),
+            acr=acr,
+            created_at=now,
+            expires_at=now + tenant.settings.sessions.absolute_seconds,
+            last_active_at=now,
+            user_agent=user_agent[:500],
+            ip=ip,
+            secret_hash=lookup_hash(secret),
+        )
+        session = replace(session, stored=_encode(session))
+        index = SetAdd(_index(tenant.id, user_id), session.id, tenant.settings.sessions.absolute_seconds)
+        self._state.execute(Put(_key(tenant.id, session.id), session.stored, _ttl(tenant, session)), index)
+        return session, _cookie(session, secret)
+
+    def load(self, tenant: TenantContext, cookie: str | None) -> BrowserSession | None:
+        """The session a browser's cookie is of, or None when there is none any more. Counts as activity.
+
+        One trip; a second one, once a minute, writes the activity down.
+        """
+        parsed = _parse(cookie)
+        if parsed is None:
+            return None
+        sid, secret, user_id = parsed
+        value, *marks = self._state.execute(*_reading(tenant.id, sid, user_id)).results
+        session = _standing(tenant, value, marks)
+        if (
+            session is None
+            or session.user_id != user_id
+            or not equal(session.secret_hash, lookup_hash(secret))
+        ):
+            return None
+        return self._renew(tenant, session)
+
+    def get(self, tenant: TenantContext, session_id: str, user_id: str) -> BrowserSession | None:
+        """A person's session by its public id; no activity."""
+        value, *marks = self._state.execute(*_reading(tenant.id, session_id, user_id)).results
+        session = _standing(tenant, value, marks)
+        return session if session is not None and session.user_id == user_id else None
+
+    def of_user(self, tenant: TenantContext, user_id: str) -> list[BrowserSession]:
+        """A person's sessions, the one used last first."""
+        index = _index(tenant.id, user_id)
+        (members,) = self._state.execute(SetMembers(index)).results
+        if not members:
+            return []
+        asked = [op for sid in members for op in _reading(tenant.id, sid, user_id)]
+        results = self._state.execute(*asked).results
+        width = len(asked) // len(members)
+        found, gone = [], []
+        for at, sid in enumerate(members):
+            value, *marks = results[at * width : (at + 1) * width]
+            session = _standing(tenant, value, marks)
+            found += [session] if session else []
+            gone += [] if session else [SetRemove(index, sid)]
+        if gone:
+            self._state.execute(*gone)
+        return sorted(found, key=lambda session: session.last_active_at, reverse=True)
+
+    def rotate(
+        self,
+        tenant: TenantContext,
+        session: BrowserSession,
+        *,
+        amr: Sequence[str] | None = None,
+        acr: str | None = None,
+        auth_time: int | None = None,
+    ) -> tuple[BrowserSession, str] | None:
+        """Give the session a new secret, as every change of privilege must; the old cookie is worth nothing then.
+
+        What is given of `amr`, `acr` and `auth_time` becomes the session's. None when it ended meanwhile.
+        """
+        secret = new_secret()
+
+        def change(old: BrowserSession) -> BrowserSession:
+            return replace(
+                old,
+                secret_hash=lookup_hash(secret),
+                amr=old.amr if amr is None else tuple(amr),
+                acr=old.acr if acr is None else acr,
+                auth_time=old.auth_time if auth_time is None else auth_time,
+            )
+
+        changed = self._change(tenant, session, change)
+        return None if changed is None else (changed, _cookie(changed, secret))
+
+    def add_client(self, tenant: TenantContext, session: BrowserSession, client_id: str) -> BrowserSession:
+        """Remember that a client took part in the session, so that it hears when the session ends."""
+        if client_id in session.clients:
+            return session
+
+        def change(old: BrowserSession) -> BrowserSession:
+            return old if client_id in old.clients else replace(old, clients=(*old.clients, client_id))
+
+        return self._change(tenant, session, change) or session
+
+    def end(self, database: Session, tenant: TenantContext, session: BrowserSession) -> None:
+        """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back."""
+        self._revocations.revoke_session(
+            database, tenant.id, session.id, clock.from_timestamp(session.expires_at)
+        )
+        self._state.execute(
+            Delete(_key(tenant.id, session.id)), SetRemove(_index(tenant.id, session.user_id), session.id)
+        )
+
+    def end_all(
+        self, database: Session, tenant: TenantContext, user_id: str, *, but: str | None = None
+    ) -> list[BrowserSession]:
+        """End every session of a person, but the one with that id. Gives those that ended."""
+        ended = [session for session in self.of_user(tenant, user_id) if session.id != but]
+        for session in ended:
+            self.end(database, tenant, session)
+        return ended
+
+    def _renew(self, tenant: TenantContext, session: BrowserSession) -> BrowserSession:
+        settings, now = tenant.settings.sessions, clock.timestamp(clock.now())
+        every = min(RENEW_SECONDS, settings.idle_seconds // 4)
+        if not settings.renew_on_activity or now - session.last_active_at < every:
+            return session
+        renewed = replace(session, last_active_at=now)
+        # When another request changed it meanwhile, that one wrote the activity down.
+        operation, renewed = _writing(tenant, session, renewed)
+        self._state.execute(operation)
+        return renewed
+
+    def _change(
+        self,
+        tenant: TenantContext,
+        session: BrowserSession,
+        change: Callable[[BrowserSession], BrowserSession],
+    ) -> BrowserSession | None:
+        """Change the session where it is as it was seen; else look again."""
+        seen: BrowserSession | None = session
+        for _ in range(_ATTEMPTS):
+            if seen is None:
+                return None
+            operation, changed = _writing(tenant, seen, change(seen))
+            (was_written,) = self._state.execute(operation).results
+            if was_written:
+                return changed
+            seen = self.get(tenant, session.id, session.user_id)
+        return None
+
+
+def _key(tenant_id: str, session_id: str) -> Key:
+    return Key(tenant_id, "session", session_id)
+
+
+def _index(tenant_id: str, user_id: str) -> Key:
+    return Key(tenant_id, "user-sessions", user_id)
+
+
+def _reading(tenant_id: str, session_id: str, user_id: str) -> tuple[Op, ...]:
+    return (
+        Get(_key(tenant_id, session_id)),
+        Get(mark_key(tenant_id, "session", session_id)),
+        Get(mark_key(tenant_id, "user", user_id)),
+    )
+
+
+def _standing(
+    tenant: TenantContext, value: bytes | None, marks: Sequence[bytes | None]
+) -> BrowserSession | None:
+    """The session that was read, unless it was ended or is too old by what the tenant says today."""
+    session_mark, user_mark = marks
+    if value is None or session_mark is not None:
+        return None
+    session = _decode(value)
+    if is_before(user_mark, session.user_epoch) or _end(tenant, session) <= clock.timestamp(clock.now()):
+        return None
+    return session
+
+
+def _end(tenant: TenantContext, session: BrowserSession) -> int:
+    settings = tenant.settings.sessions
+    return min(
+        session.expires_at,
+        session.created_at + settings.absolute_seconds,
+        session.last_active_at + settings.idle_seconds,
+    )
+
+
+def _ttl(tenant: TenantContext, session: BrowserSession) -> int:
+    return max(1, _end(tenant, session) - clock.timestamp(clock.now()))
+
+
+def _writing(
+    tenant: TenantContext, seen: BrowserSession, changed: BrowserSession
+) -> tuple[Op, BrowserSession]:
+    changed = replace(changed, stored=_encode(changed))
+    operation = Replace(_key(tenant.id, changed.id), seen.stored, changed.stored, _ttl(tenant, changed))
+    return operation, changed
+
+
+def _encode(session: BrowserSession) -> bytes:
+    content = asdict(session)
+    del content["stored"]
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _decode(value: bytes) -> BrowserSession:
+    content = json.loads(value)
+    for name in ("amr", "clients"):
+        content[name] = tuple(content[name])
+    return BrowserSession(**content, stored=value)
+
+
+def _cookie(session: BrowserSession, secret: str) -> str:
+    return f"{session.id}.{secret}.{b64url(session.user_id.encode())}"
+
+
+def _parse(cookie: str | None) -> tuple[str, str, str] | None:
+    """Public id, secret and person; None for what cannot be a cookie of ours."""
+    if not cookie or len(cookie) > _MAX_COOKIE or not cookie.isascii() or cookie.count(".") != 2:
+        return None
+    session_id, secret, person = cookie.split(".")
+    try:
+        return session_id, secret, unb64url(person).decode()
+    except ValueError:
+        return None
