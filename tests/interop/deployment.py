@@ -15,14 +15,13 @@ def client_id(profile: str, method: str) -> str:
     return f"{profile.replace('.', '-')}-{method.replace('_', '-')}"
 
 
-def document(**extra_clients: list[str]) -> dict[str, Any]:
-    """People, a resource, a client for each profile and method, and public clients with these redirect URIs."""
+def document(*more: dict[str, Any]) -> dict[str, Any]:
+    """People, a resource, a client for each profile and method, and more clients."""
     clients = [
-        _client(client_id(profile, method), profile, method, [CALLBACK])
+        client(client_id(profile, method), profile, method, [CALLBACK])
         for profile in PROFILES
         for method in ("client_secret_basic", "client_secret_post")
     ]
-    clients += [_client(name, "oauth2.1", "none", uris) for name, uris in extra_clients.items()]
     user = {
         "username": USERNAME,
         "password": PASSWORD,
@@ -41,13 +40,14 @@ def document(**extra_clients: list[str]) -> dict[str, Any]:
         "slug": "default",
         "groups": [{"name": "engineering"}],
         "resources": [resource],
-        "clients": clients,
+        "clients": [*clients, *more],
         "users": [user],
     }
     return {"tenants": [tenant]}
 
 
-def _client(name: str, profile: str, method: str, redirect_uris: list[str]) -> dict[str, Any]:
+def client(name: str, profile: str, method: str, redirect_uris: list[str]) -> dict[str, Any]:
+    """A client as the apply file describes it."""
     made = {
         "client_id": name,
         "client_name": name,

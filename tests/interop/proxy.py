@@ -1,0 +1,93 @@
+"""A real nginx running the shipped configuration, with a certificate of an authority made for the test."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import requests
+
+from tests.live import ROOT
+from tests.servers import Server, free_port
+
+
+class Authority:
+    """A certificate authority and one certificate for 127.0.0.1 and localhost."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self.key, self.root = folder / "cert.pem", folder / "key.pem", folder / "root.pem"
+        root_key, request, extensions = folder / "root.key", folder / "request.pem", folder / "extensions"
+        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        _openssl(
+            "req",
+            "-x509",
+            *new_key,
+            "-keyout",
+            root_key,
+            "-out",
+            self.root,
+            "-subj",
+            "/CN=Test root",
+            "-days",
+            "2",
+        )
+        _openssl("req", *new_key, "-keyout", self.key, "-out", request, "-subj", "/CN=127.0.0.1")
+        signing = [
+            "-CA",
+            self.root,
+            "-CAkey",
+            root_key,
+            "-CAcreateserial",
+            "-extfile",
+            extensions,
+            "-days",
+            "2",
+        ]
+        _openssl("x509", "-req", "-in", request, "-out", self.certificate, *signing)
+
+
+def _openssl(*arguments: object) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+class Nginx(Server):
+    """`deploy/nginx.conf` with nothing changed but addresses, ports and paths."""
+
+    name = "nginx"
+
+    def __init__(self, upstream_port: int, authority: Authority, *, port: int) -> None:
+        super().__init__()
+        self.port, self.plain_port = port, free_port()
+        self.root = authority.root
+        text = (ROOT / "deploy/nginx.conf").read_text("utf-8")
+        changes = {
+            "server web:8000 ": f"server 127.0.0.1:{upstream_port} ",
+            "listen 8080;": f"listen 127.0.0.1:{self.plain_port};",
+            "listen 8443 ssl http2;": f"listen 127.0.0.1:{self.port} ssl http2;",
+            "listen [::]:8080;": "",
+            "listen [::]:8443 ssl http2;": "",
+            "/etc/nginx/tls/cert.pem": str(authority.certificate),
+            "/etc/nginx/tls/key.pem": str(authority.key),
+            " /tmp/nginx": f" {self.folder}/nginx",
+        }
+        for old, new in changes.items():
+            assert old in text, f"deploy/nginx.conf has no {old}"
+            text = text.replace(old, new)
+        user = "user www-data;\n" if os.geteuid() == 0 else ""
+        (self.folder / "nginx.conf").write_text(user + text)
+        self.folder.chmod(0o755)
+
+    def command(self) -> list[str]:
+        """nginx in the foreground."""
+        binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        assert binary, "nginx is not installed"
+        return [binary, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
+
+    def answers(self) -> bool:
+        """Whether it ends TLS, whatever is behind it."""
+        try:
+            requests.get(f"https://127.0.0.1:{self.port}/", verify=str(self.root), timeout=5)
+        except requests.RequestException:
+            return False
+        return True
