@@ -7,8 +7,10 @@ that neither signing out nor revoking a person can be undone by a state store th
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -23,23 +25,24 @@ RENEW_SECONDS = 60
 
 _MAX_COOKIE = 600
 _ATTEMPTS = 5
+_INSTANTS = ("auth_time", "created_at", "expires_at", "last_active_at")
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """A signed-in browser. Times are NumericDates."""
+    """A signed-in browser."""
 
-    id: str
-    """`sid`: public, the same for the session's whole life."""
+    sid: str
+    """Public, the same for the session's whole life."""
     user_id: str
     user_epoch: int
-    auth_time: int
+    auth_time: datetime
     amr: tuple[str, ...]
     acr: str
-    created_at: int
-    expires_at: int
+    created_at: datetime
+    expires_at: datetime
     """The absolute end."""
-    last_active_at: int
+    last_active_at: datetime
     user_agent: str
     ip: str
     clients: tuple[str, ...] = ()
@@ -63,33 +66,33 @@ class Sessions:
         user_epoch: int,
         *,
         amr: Sequence[str],
-        acr: str,
+        acr: str = "",
         user_agent: str = "",
         ip: str = "",
-        auth_time: int | None = None,
+        auth_time: datetime | None = None,
     ) -> tuple[BrowserSession, str]:
         """Sign a person in. Gives the session and the value of its cookie, which nobody can make again."""
-        now, secret = clock.timestamp(clock.now()), new_secret()
+        now, secret = clock.now(), new_secret()
         session = BrowserSession(
-            id=ids.new_id(),
+            sid=ids.new_id(),
             user_id=user_id,
             user_epoch=user_epoch,
             auth_time=now if auth_time is None else auth_time,
             amr=tuple(amr),
             acr=acr,
             created_at=now,
-            expires_at=now + tenant.settings.sessions.absolute_seconds,
+            expires_at=now + timedelta(seconds=tenant.settings.sessions.absolute_seconds),
             last_active_at=now,
             user_agent=user_agent[:500],
             ip=ip,
             secret_hash=lookup_hash(secret),
         )
         session = replace(session, stored=_encode(session))
-        index = SetAdd(_index(tenant.id, user_id), session.id, tenant.settings.sessions.absolute_seconds)
-        self._state.execute(Put(_key(tenant.id, session.id), session.stored, _ttl(tenant, session)), index)
+        index = SetAdd(_index(tenant.id, user_id), session.sid, tenant.settings.sessions.absolute_seconds)
+        self._state.execute(Put(_key(tenant.id, session.sid), session.stored, _ttl(tenant, session)), index)
         return session, _cookie(session, secret)
 
-    def load(self, tenant: TenantContext, cookie: str | None) -> BrowserSession | None:
+    def get(self, tenant: TenantContext, cookie: str | None) -> BrowserSession | None:
         """The session a browser's cookie is of, or None when there is none any more. Counts as activity.
 
         One trip; a second one, once a minute, writes the activity down.
@@ -108,7 +111,7 @@ class Sessions:
             return None
         return self._renew(tenant, session)
 
-    def get(self, tenant: TenantContext, session_id: str, user_id: str) -> BrowserSession | None:
+    def find(self, tenant: TenantContext, session_id: str, user_id: str) -> BrowserSession | None:
         """A person's session by its public id; no activity."""
         value, *marks = self._state.execute(*_reading(tenant.id, session_id, user_id)).results
         session = _standing(tenant, value, marks)
@@ -140,7 +143,7 @@ class Sessions:
         *,
         amr: Sequence[str] | None = None,
         acr: str | None = None,
-        auth_time: int | None = None,
+        auth_time: datetime | None = None,
     ) -> tuple[BrowserSession, str] | None:
         """Give the session a new secret, as every change of privilege must; the old cookie is worth nothing then.
 
@@ -172,26 +175,24 @@ class Sessions:
 
     def end(self, database: Session, tenant: TenantContext, session: BrowserSession) -> None:
         """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back."""
-        self._revocations.revoke_session(
-            database, tenant.id, session.id, clock.from_timestamp(session.expires_at)
-        )
+        self._revocations.revoke_session(database, tenant.id, session.sid, session.expires_at)
         self._state.execute(
-            Delete(_key(tenant.id, session.id)), SetRemove(_index(tenant.id, session.user_id), session.id)
+            Delete(_key(tenant.id, session.sid)), SetRemove(_index(tenant.id, session.user_id), session.sid)
         )
 
     def end_all(
         self, database: Session, tenant: TenantContext, user_id: str, *, but: str | None = None
     ) -> list[BrowserSession]:
         """End every session of a person, but the one with that id. Gives those that ended."""
-        ended = [session for session in self.of_user(tenant, user_id) if session.id != but]
+        ended = [session for session in self.of_user(tenant, user_id) if session.sid != but]
         for session in ended:
             self.end(database, tenant, session)
         return ended
 
     def _renew(self, tenant: TenantContext, session: BrowserSession) -> BrowserSession:
-        settings, now = tenant.settings.sessions, clock.timestamp(clock.now())
+        settings, now = tenant.settings.sessions, clock.now()
         every = min(RENEW_SECONDS, settings.idle_seconds // 4)
-        if not settings.renew_on_activity or now - session.last_active_at < every:
+        if not settings.renew_on_activity or (now - session.last_active_at).total_seconds() < every:
             return session
         renewed = replace(session, last_active_at=now)
         # When another request changed it meanwhile, that one wrote the activity down.
@@ -214,7 +215,7 @@ class Sessions:
             (was_written,) = self._state.execute(operation).results
             if was_written:
                 return changed
-            seen = self.get(tenant, session.id, session.user_id)
+            seen = self.find(tenant, session.sid, session.user_id)
         return None
 
 
@@ -242,35 +243,37 @@ def _standing(
     if value is None or session_mark is not None:
         return None
     session = _decode(value)
-    if is_before(user_mark, session.user_epoch) or _end(tenant, session) <= clock.timestamp(clock.now()):
+    if is_before(user_mark, session.user_epoch) or _end(tenant, session) <= clock.now():
         return None
     return session
 
 
-def _end(tenant: TenantContext, session: BrowserSession) -> int:
+def _end(tenant: TenantContext, session: BrowserSession) -> datetime:
     settings = tenant.settings.sessions
     return min(
         session.expires_at,
-        session.created_at + settings.absolute_seconds,
-        session.last_active_at + settings.idle_seconds,
+        session.created_at + timedelta(seconds=settings.absolute_seconds),
+        session.last_active_at + timedelta(seconds=settings.idle_seconds),
     )
 
 
 def _ttl(tenant: TenantContext, session: BrowserSession) -> int:
-    return max(1, _end(tenant, session) - clock.timestamp(clock.now()))
+    return max(1, math.ceil((_end(tenant, session) - clock.now()).total_seconds()))
 
 
 def _writing(
     tenant: TenantContext, seen: BrowserSession, changed: BrowserSession
 ) -> tuple[Op, BrowserSession]:
     changed = replace(changed, stored=_encode(changed))
-    operation = Replace(_key(tenant.id, changed.id), seen.stored, changed.stored, _ttl(tenant, changed))
+    operation = Replace(_key(tenant.id, changed.sid), seen.stored, changed.stored, _ttl(tenant, changed))
     return operation, changed
 
 
 def _encode(session: BrowserSession) -> bytes:
     content = asdict(session)
     del content["stored"]
+    for name in _INSTANTS:
+        content[name] = content[name].timestamp()
     return json.dumps(content, separators=(",", ":")).encode()
 
 
@@ -278,11 +281,13 @@ def _decode(value: bytes) -> BrowserSession:
     content = json.loads(value)
     for name in ("amr", "clients"):
         content[name] = tuple(content[name])
+    for name in _INSTANTS:
+        content[name] = clock.from_timestamp(content[name])
     return BrowserSession(**content, stored=value)
 
 
 def _cookie(session: BrowserSession, secret: str) -> str:
-    return f"{session.id}.{secret}.{b64url(session.user_id.encode())}"
+    return f"{session.sid}.{secret}.{b64url(session.user_id.encode())}"
 
 
 def _parse(cookie: str | None) -> tuple[str, str, str] | None:
