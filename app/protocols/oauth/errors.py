@@ -140,6 +140,7 @@ GRANT_TYPE_NOT_ALLOWED = Case(
     "grant.type_not_allowed",
     "The client is not registered for this grant type.",
 )
+GRANT_INVALID = Case("invalid_grant", "grant.invalid", "The grant is not valid.")
 CODE_UNKNOWN = Case("invalid_grant", "code.unknown", "The authorization code is not valid.")
 CODE_EXPIRED = Case("invalid_grant", "code.expired", "The authorization code is not valid.")
 CODE_REPLAYED = Case("invalid_grant", "code.replayed", "The authorization code is not valid.")
@@ -183,7 +184,9 @@ TOKEN_TWICE = Case("invalid_request", "token.twice", "Send the access token in o
 TOKEN_MALFORMED = Case("invalid_token", "token.malformed", "The access token is not valid.", 401)
 TOKEN_EXPIRED = Case("invalid_token", "token.expired", "The access token expired.", 401)
 TOKEN_REVOKED = Case("invalid_token", "token.revoked", "The access token was revoked.", 401)
-TOKEN_AUDIENCE = Case("invalid_token", "token.audience", "The access token is not meant for this endpoint.", 401)
+TOKEN_AUDIENCE = Case(
+    "invalid_token", "token.audience", "The access token is not meant for this endpoint.", 401
+)
 TOKEN_NO_SUBJECT = Case("invalid_token", "token.no_subject", "The access token is not valid.", 401)
 SCOPE_INSUFFICIENT = Case(
     "insufficient_scope", "token.scope", "The access token needs the scope openid.", 403

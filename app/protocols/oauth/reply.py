@@ -49,9 +49,7 @@ def refusal(error: OAuthError) -> Reply:
 def unavailable(error: Unavailable) -> Reply:
     """Something we stand on does not answer. Never read as a yes or a no."""
     case = errors.TEMPORARILY_UNAVAILABLE
-    return Reply(
-        case.status, (*PRIVATE_JSON, ("Retry-After", str(error.retry_after_seconds))), _body(case)
-    )
+    return Reply(case.status, (*PRIVATE_JSON, ("Retry-After", str(error.retry_after_seconds))), _body(case))
 
 
 def failure(reference: str) -> Reply:

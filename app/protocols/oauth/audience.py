@@ -1,0 +1,127 @@
+"""Whom a token is for, and what it allows there (RFC 8707, contracts "Claims")."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.domain.claims import OPENID_SCOPES
+from app.domain.client_metadata import SCOPE_TOKEN
+from app.domain.clients import ClientRecord
+from app.domain.resources import ResourceRecord
+from app.kernel import uris
+from app.protocols.oauth import errors
+
+Resources = Mapping[str, ResourceRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Scopes, and the resource servers (or the issuer itself) they are good at."""
+
+    scopes: tuple[str, ...]
+    audience: tuple[str, ...]
+
+
+def read_scope(text: str | None) -> tuple[str, ...] | None:
+    """The scope tokens of a `scope` parameter, each once. Raises `OAuthError` (RFC 6749 section 3.3)."""
+    if text is None:
+        return None
+    words = tuple(dict.fromkeys(text.split(" ")))
+    if not all(SCOPE_TOKEN.fullmatch(word) for word in words):
+        raise errors.SCOPE_INVALID()
+    return words
+
+
+def read_resources(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The `resource` parameters as they are compared, each once (RFC 8707 section 2). Raises `OAuthError`."""
+    if not values:
+        return ()
+    found = [uris.canonical_resource(value) for value in values]
+    if None in found:
+        raise errors.TARGET_INVALID("no absolute URI without fragment")
+    return tuple(dict.fromkeys(target for target in found if target))
+
+
+def of_client(
+    client: ClientRecord,
+    resources: Resources,
+    issuer: str,
+    asked: tuple[str, ...] | None,
+    asked_resources: tuple[str, ...],
+) -> Target:
+    """What a client may have for itself (client credentials). Raises `OAuthError`."""
+    own = tuple(sorted(s for s in client.scopes if s not in OPENID_SCOPES))
+    if asked is not None and (excess := [s for s in asked if s not in own]):
+        raise errors.SCOPE_NOT_ALLOWED(f"{client.client_id} asked for {excess}, may have {own}")
+    wanted = own if asked is None else asked
+    if asked_resources:
+        audience = asked_resources
+        for target in audience:
+            if target != issuer and not _may_use(client, resources.get(target)):
+                raise errors.TARGET_INVALID(
+                    f"{target[:300]} is unknown, or nothing {client.client_id} may use"
+                )
+    else:
+        audience = _implied(client, resources, wanted, strict=asked is not None)
+    granted = _of_resources(wanted, resources, audience)
+    if asked is not None and len(granted) != len(asked):
+        raise errors.SCOPE_NOT_ALLOWED(f"{set(asked) - set(granted)} are not scopes of {audience}")
+    return Target(granted, audience or (issuer,))
+
+
+def narrowed(
+    granted: Target,
+    client: ClientRecord,
+    resources: Resources,
+    issuer: str,
+    asked: tuple[str, ...] | None,
+    asked_resources: tuple[str, ...],
+) -> Target:
+    """What is left of a grant when the token request asks for less of it (RFC 6749 section 6, RFC 8707 section 2.2).
+
+    What the client or the resource lost since the grant was made is lost to the token too. Raises `OAuthError`.
+    """
+    if asked is not None and (excess := set(asked).difference(granted.scopes)):
+        raise errors.SCOPE_EXCEEDED(f"{sorted(excess)} were not granted")
+    if excess := set(asked_resources).difference(granted.audience):
+        raise errors.TARGET_EXCEEDED(f"{sorted(excess)} were not granted")
+    audience = tuple(t for t in asked_resources or granted.audience if t == issuer or t in resources)
+    scopes = tuple(s for s in granted.scopes if s in client.scopes and (asked is None or s in asked))
+    scopes = tuple(s for s in scopes if s in OPENID_SCOPES) + _of_resources(scopes, resources, audience)
+    if "openid" not in scopes and len(audience) > 1:
+        audience = tuple(target for target in audience if target != issuer)
+    if not audience:
+        raise errors.TARGET_INVALID("no resource of the grant is left")
+    return Target(scopes, audience)
+
+
+def _may_use(client: ClientRecord, resource: ResourceRecord | None) -> bool:
+    """A resource server that looks at the audience alone must not be opened by a client nobody meant it for."""
+    if resource is None:
+        return False
+    return resource.identifier in client.default_resources or not client.scopes.isdisjoint(resource.scopes)
+
+
+def _implied(
+    client: ClientRecord, resources: Resources, wanted: tuple[str, ...], *, strict: bool
+) -> tuple[str, ...]:
+    """Without `resource`: the one that owns all the scopes, else the client's default ones."""
+    default = tuple(target for target in client.default_resources if target in resources)
+    if default and (not strict or len(_of_resources(wanted, resources, default)) == len(wanted)):
+        return default
+    known = [s for s in wanted if any(s in resource.scopes for resource in resources.values())]
+    if not known:
+        return ()
+    owners = tuple(
+        name for name, resource in resources.items() if all(scope in resource.scopes for scope in known)
+    )
+    if len(owners) != 1:
+        raise errors.TARGET_AMBIGUOUS(f"{known} belong to {len(owners)} resources together")
+    return owners
+
+
+def _of_resources(
+    scopes: tuple[str, ...], resources: Resources, audience: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Those of the scopes that belong to a resource of the audience."""
+    here = [resources[target].scopes for target in audience if target in resources]
+    return tuple(s for s in scopes if s not in OPENID_SCOPES and any(s in known for known in here))

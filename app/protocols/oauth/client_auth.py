@@ -1,0 +1,195 @@
+"""Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2, OpenID Connect Core section 9).
+
+A request uses exactly one method, and it has to be the one the client is registered with.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from app.domain.client_metadata import CLIENT_ID_PATTERN
+from app.domain.client_secrets import ClientSecrets
+from app.domain.clients import ClientDirectory, ClientRecord
+from app.infra import audit
+from app.infra.audit import Event
+from app.infra.state import Increment, Key
+from app.kernel.secrets import lookup_hash
+from app.protocols.oauth import assertions, errors
+from app.protocols.oauth.assertions import Assertions
+from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.request import ProtocolRequest
+from app.protocols.oauth.trip import Executes, Trip
+
+PARAMETERS = frozenset({"client_id", "client_secret", "client_assertion", "client_assertion_type"})
+CHALLENGE = (("WWW-Authenticate", 'Basic realm="client", charset="UTF-8"'),)
+"""Goes with every 401 (RFC 6749 section 5.2, RFC 9110 section 15.5.2)."""
+
+_CLIENT_ID = re.compile(CLIENT_ID_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request authenticates with, nothing of it verified."""
+
+    method: str
+    client_id: str
+    secret: str = ""
+
+
+def read(request: ProtocolRequest) -> Credentials:
+    """The one method a request uses. Raises `OAuthError` for none, several, and malformed ones."""
+    form, authorization = request.form, request.headers.get("authorization")
+    assertion, secret = form.get("client_assertion"), form.get("client_secret")
+    if (authorization is not None) + (assertion is not None) + (secret is not None) > 1:
+        raise errors.TWO_METHODS()
+    stated = form.get("client_id")
+    if authorization is not None:
+        found = _basic(authorization)
+    elif assertion is not None:
+        if form.get("client_assertion_type") != assertions.TYPE:
+            raise errors.ASSERTION_TYPE()
+        found = Credentials("assertion", assertions.claimed_client_id(assertion), assertion)
+    elif "client_assertion_type" in form:
+        raise errors.PARAMETER_MISSING("client_assertion")
+    elif stated is None:
+        raise errors.CLIENT_MISSING()
+    elif secret is not None:
+        found = Credentials("client_secret_post", stated, secret)
+    else:
+        found = Credentials("none", stated)
+    if stated is not None and stated != found.client_id:
+        raise errors.CLIENT_ID_MISMATCH()
+    return found
+
+
+def _basic(authorization: str) -> Credentials:
+    """HTTP Basic, both halves form-encoded first (RFC 6749 section 2.3.1)."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        raise errors.CLIENT_CREDENTIALS_MALFORMED("the Authorization header is not Basic")
+    try:
+        decoded = base64.b64decode(encoded.strip().encode("ascii"), validate=True).decode("utf-8")
+        client_id, colon, secret = decoded.partition(":")
+        client_id, secret = _form_decode(client_id), _form_decode(secret)
+    except (binascii.Error, ValueError):
+        raise errors.CLIENT_CREDENTIALS_MALFORMED("not base64 of UTF-8 of two form-encoded values") from None
+    if not colon or not client_id:
+        raise errors.CLIENT_CREDENTIALS_MALFORMED("no client_id and colon")
+    return Credentials("client_secret_basic", client_id, secret)
+
+
+def _form_decode(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    if "%" in text:
+        if _BAD_ESCAPE.search(text):
+            raise ValueError("a percent sign that escapes nothing")
+        text = unquote_to_bytes(text).decode("utf-8")
+    if _CONTROL.search(text):
+        raise ValueError("a control character")
+    return text
+
+
+class ClientAuthentication:
+    """Authenticates clients at every endpoint where they do."""
+
+    def __init__(
+        self,
+        clients: ClientDirectory,
+        client_secrets: ClientSecrets,
+        client_assertions: Assertions,
+        state: Executes,
+    ) -> None:
+        self._clients = clients
+        self._secrets = client_secrets
+        self._assertions = client_assertions
+        self._state = state
+
+    def authenticate(self, request: ProtocolRequest, trip: Trip) -> ClientRecord:
+        """The client of a request, as soon as `trip` has gone: limits and the reuse of an assertion are its to tell.
+
+        Raises `OAuthError`; every failure is counted and put on record.
+        """
+        client_id = None
+        try:
+            credentials = read(request)
+            client_id = credentials.client_id
+            client = self._verify(credentials, request, trip)
+        except OAuthError as error:
+            if error.error == "invalid_client":
+                self._failed(request, client_id, error)
+                error.headers = CHALLENGE
+            raise
+        _add_limits(request, client.client_id, trip)
+        return client
+
+    def _verify(self, credentials: Credentials, request: ProtocolRequest, trip: Trip) -> ClientRecord:
+        known = _CLIENT_ID.fullmatch(credentials.client_id)
+        client = self._clients.get(request.tenant.id, credentials.client_id) if known else None
+        if client is None:
+            # As much work as for a client that exists, so that the time tells nothing.
+            self._secrets.verify(credentials.secret, None)
+            raise errors.CLIENT_UNKNOWN(ascii(credentials.client_id)[:200])
+        registered = client.token_endpoint_auth_method
+        if credentials.method == "assertion":
+            if registered not in assertions.METHODS:
+                raise errors.CLIENT_METHOD(f"{client.client_id} is registered for {registered}")
+            endpoint_url = f"{request.tenant.issuer}/{request.endpoint}"
+            used = self._assertions.verify(credentials.secret, client, request.tenant, endpoint_url)
+            trip.add(used, errors.ASSERTION_REPLAYED)
+        elif credentials.method != registered:
+            self._secrets.verify(credentials.secret, None)
+            raise errors.CLIENT_METHOD(
+                f"{client.client_id} is registered for {registered}, used {credentials.method}"
+            )
+        elif registered != "none" and not self._secrets.verify(credentials.secret, client.secret_hash):
+            raise errors.CLIENT_SECRET_WRONG(client.client_id)
+        return client
+
+    def _failed(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
+        """Count the failure and put it on record. Raises `OAuthError` instead of `error` once there were too many."""
+        trip = Trip(self._state)
+        trip.add(_failures_from(request, 1), errors.TOO_MANY_FAILURES)
+        trip.add(_failures_of(request, client_id or "", 1), errors.TOO_MANY_FAILURES)
+        trip.add(
+            audit.operation(
+                Event(
+                    "client.authentication.fail",
+                    tenant_id=request.tenant.id,
+                    outcome="failure",
+                    reason=error.code,
+                    ip=request.remote_address,
+                    user_agent=request.user_agent,
+                    client_id=client_id[:200] if client_id else None,
+                    data={"endpoint": request.endpoint},
+                )
+            )
+        )
+        trip.go()
+
+
+FAILURES_OF_CLIENT, FAILURES_FROM_ADDRESS, FAILURE_SECONDS = 20, 100, 300
+REQUESTS_OF_CLIENT, REQUEST_SECONDS = 300_000, 60
+
+
+def _add_limits(request: ProtocolRequest, client_id: str, trip: Trip) -> None:
+    """Ask whether this client may go on: from an address that guessed too often, even the right secret is refused."""
+    trip.add(_failures_of(request, client_id, 0), errors.TOO_MANY_FAILURES)
+    key = Key(request.tenant.id, "rate", f"client:{client_id}")
+    trip.add(Increment(key, REQUEST_SECONDS, limit=REQUESTS_OF_CLIENT), errors.RATE_LIMITED)
+
+
+def _failures_of(request: ProtocolRequest, client_id: str, amount: int) -> Increment:
+    name = lookup_hash(f"{client_id}\0{request.remote_address}")
+    return Increment(
+        Key(request.tenant.id, "client-failures", name), FAILURE_SECONDS, amount, FAILURES_OF_CLIENT
+    )
+
+
+def _failures_from(request: ProtocolRequest, amount: int) -> Increment:
+    key = Key(request.tenant.id, "address-failures", request.remote_address)
+    return Increment(key, FAILURE_SECONDS, amount, FAILURES_FROM_ADDRESS)

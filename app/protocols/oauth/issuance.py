@@ -1,0 +1,200 @@
+"""The one door for tokens: everything a token depends on goes in, a token response comes out.
+
+Access tokens are JWTs of RFC 9068 or opaque, as the resource asks; ID tokens are those of OpenID Connect Core
+section 2. Which claims there are is settled in the contracts, "Claims".
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.domain import claims as domain_claims
+from app.domain.access.rbac import NOBODY, Access
+from app.domain.clients import ClientRecord
+from app.domain.resources import ResourceRecord
+from app.domain.tenants import TenantContext
+from app.infra import jose
+from app.infra.keyring import Keyring
+from app.infra.state import Key, Put
+from app.kernel import clock
+from app.kernel.secrets import lookup_hash, new_secret
+from app.protocols.oauth.audience import Resources
+from app.protocols.oauth.authlib_seam import TokenResponse
+from app.protocols.oauth.reply import encode
+from app.protocols.oauth.trip import Trip
+
+ACCESS_TOKEN_ALGORITHM = "ES256"
+ACCESS_TOKEN_TYPE = "at+jwt"
+OPAQUE_KIND = "access-token"
+ID_TOKEN_SECONDS = 3600
+"""How long a relying party may take to look at an ID token. It says nothing of the session."""
+INCLUDABLE = ("roles", "groups", "permissions")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The person a token speaks of."""
+
+    user_id: str
+    epoch: int
+    access: Access = NOBODY
+    everything: Mapping[str, Any] = field(default_factory=dict)
+    """Every claim we hold of the person (`domain.claims.person`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """Everything tokens depend on. Times are NumericDates."""
+
+    tenant: TenantContext
+    client: ClientRecord
+    grant_type: str
+    scopes: tuple[str, ...]
+    audience: tuple[str, ...]
+    subject: Subject | None = None
+    """None: the client acts for itself."""
+    grant_id: str | None = None
+    session_id: str | None = None
+    not_after: int | None = None
+    """What the token may not outlive: the session, where it is bound to one."""
+    auth_time: int | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    nonce: str | None = None
+    claims_request: Mapping[str, Any] = field(default_factory=dict)
+    cnf: Mapping[str, Any] | None = None
+    act: Mapping[str, Any] | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    def on_record(self, resources: Resources) -> dict[str, Any]:
+        """What the audit says of it."""
+        return {
+            "grant_type": self.grant_type,
+            "token_id": self.token_id,
+            "scopes": list(self.scopes),
+            "resources": list(self.audience),
+            "format": "opaque" if _is_opaque(_resources(resources, self.audience)) else "jwt",
+        }
+
+
+def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip) -> TokenResponse:
+    """Make the tokens. An opaque one is stored by an operation added to `trip`, which has to go before the answer."""
+    now = clock.timestamp(clock.now())
+    here = _resources(resources, issuance.audience)
+    seconds = _lifetime(issuance, here, now)
+    facts = _access_claims(issuance, here, now, seconds)
+    if _is_opaque(here):
+        token = new_secret()
+        trip.add(Put(Key(issuance.tenant.id, OPAQUE_KIND, lookup_hash(token)), encode(facts), seconds))
+    else:
+        key = keyring.current(issuance.tenant.id, ACCESS_TOKEN_ALGORITHM)
+        token = jose.sign(facts, key, typ=ACCESS_TOKEN_TYPE)
+    response = TokenResponse(
+        access_token=token, token_type="Bearer", expires_in=seconds, scope=" ".join(issuance.scopes)
+    )
+    if issuance.refresh_token is not None:
+        response["refresh_token"] = issuance.refresh_token
+    if issuance.subject is not None and "openid" in issuance.scopes:
+        response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
+    return response
+
+
+def _is_opaque(here: list[ResourceRecord]) -> bool:
+    """One resource that wants it is enough: a token readable to another of them would tell what it holds."""
+    return any(resource.access_token_format == "opaque" for resource in here)
+
+
+def _resources(resources: Resources, audience: tuple[str, ...]) -> list[ResourceRecord]:
+    return [resources[target] for target in audience if target in resources]
+
+
+def _lifetime(issuance: Issuance, here: list[ResourceRecord], now: int) -> int:
+    """The least of what client, resources and session allow; where none says anything, what the tenant does."""
+    said = [r.access_token_seconds for r in here if r.access_token_seconds]
+    if issuance.client.access_token_seconds:
+        said.append(issuance.client.access_token_seconds)
+    seconds = min(said) if said else issuance.tenant.settings.tokens.access_seconds
+    return seconds if issuance.not_after is None else max(1, min(seconds, issuance.not_after - now))
+
+
+def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, seconds: int) -> dict[str, Any]:
+    """RFC 9068 section 2.2, and ours: `grant_id` and `epoch` are what revocation marks are compared with."""
+    subject, client, audience = issuance.subject, issuance.client, issuance.audience
+    claims: dict[str, Any] = {
+        "iss": issuance.tenant.issuer,
+        "sub": subject.user_id if subject else client.client_id,
+        "aud": audience[0] if len(audience) == 1 else list(audience),
+        "exp": now + seconds,
+        "iat": now,
+        "jti": issuance.token_id,
+        "client_id": client.client_id,
+        "tenant_id": issuance.tenant.id,
+        "epoch": f"{subject.epoch if subject else 0}.{client.epoch}",
+    }
+    if issuance.scopes:
+        claims["scope"] = " ".join(issuance.scopes)
+    if issuance.grant_id:
+        claims["grant_id"] = issuance.grant_id
+    if subject:
+        claims |= _authentication(issuance)
+        include = {name for resource in here for name in resource.include}
+        if "groups" in issuance.scopes:
+            include.add("groups")
+        for name in INCLUDABLE:
+            if name in include:
+                claims[name] = sorted(getattr(subject.access, name))
+    if issuance.cnf:
+        claims["cnf"] = issuance.cnf
+    if issuance.act:
+        claims["act"] = issuance.act
+    for resource in here:
+        if resource.claims:
+            claims = _mapped(claims, resource.claims, issuance)
+    return claims
+
+
+def _id_token(issuance: Issuance, subject: Subject, keyring: Keyring, access_token: str, now: int) -> str:
+    """OpenID Connect Core section 2. Claims about the person only where the `claims` parameter named them."""
+    key = keyring.current(issuance.tenant.id, issuance.client.id_token_signed_response_alg)
+    claims: dict[str, Any] = {
+        "iss": issuance.tenant.issuer,
+        "sub": subject.user_id,
+        "aud": issuance.client.client_id,
+        "exp": now + ID_TOKEN_SECONDS,
+        "iat": now,
+        "at_hash": jose.at_hash(access_token, key.alg),
+        **_authentication(issuance),
+    }
+    if issuance.nonce is not None:
+        claims["nonce"] = issuance.nonce
+    requested = issuance.claims_request.get("id_token") or {}
+    claims |= domain_claims.released(subject.everything, (), requested)
+    if issuance.client.claims:
+        claims = _mapped(claims, issuance.client.claims, issuance)
+    return jose.sign(claims, key, typ="JWT")
+
+
+def _authentication(issuance: Issuance) -> dict[str, Any]:
+    """How and when the person signed in."""
+    found = {
+        "auth_time": issuance.auth_time,
+        "acr": issuance.acr,
+        "amr": list(issuance.amr) or None,
+        "sid": issuance.session_id,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _mapped(
+    claims: dict[str, Any], rules: tuple[domain_claims.ClaimRule, ...], issuance: Issuance
+) -> dict[str, Any]:
+    subject = issuance.subject
+    return domain_claims.map_claims(
+        claims,
+        rules,
+        everything=subject.everything if subject else {},
+        access=subject.access if subject else NOBODY,
+        tenant_id=issuance.tenant.id,
+    )

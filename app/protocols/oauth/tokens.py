@@ -1,0 +1,127 @@
+"""Access tokens that come back to us: at UserInfo, introspection and revocation."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.revocation import Revocations, TokenFacts
+from app.domain.tenants import TenantContext
+from app.infra import jose
+from app.infra.jose import InvalidToken
+from app.infra.keyring import Keyring
+from app.infra.state import Get, Key
+from app.kernel import clock
+from app.kernel.secrets import lookup_hash
+from app.protocols.oauth import errors
+from app.protocols.oauth.issuance import ACCESS_TOKEN_ALGORITHM, ACCESS_TOKEN_TYPE, OPAQUE_KIND
+from app.protocols.oauth.trip import Trip
+
+MAX_TOKEN = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token of ours, its signature and times verified, or found in the state store."""
+
+    claims: Mapping[str, Any]
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """Whom it is for."""
+        aud = self.claims["aud"]
+        return (aud,) if isinstance(aud, str) else tuple(aud)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it allows."""
+        return tuple(self.claims.get("scope", "").split())
+
+    @property
+    def client_id(self) -> str:
+        """Whom it was issued to."""
+        return str(self.claims["client_id"])
+
+    @property
+    def grant_id(self) -> str | None:
+        """The authorization event it came of; None for a client's own."""
+        return self.claims.get("grant_id")
+
+    @property
+    def facts(self) -> TokenFacts:
+        """What decides whether it was taken back."""
+        user_epoch, _, client_epoch = self.claims["epoch"].partition(".")
+        return TokenFacts(
+            tenant_id=self.claims["tenant_id"],
+            token_id=self.claims["jti"],
+            client_id=self.client_id,
+            client_epoch=int(client_epoch),
+            user_id=self.claims["sub"] if self.grant_id else None,
+            user_epoch=int(user_epoch),
+            grant_id=self.grant_id,
+            session_id=self.claims.get("sid"),
+        )
+
+
+def is_jwt(token: str) -> bool:
+    """Whether it looks like a JWT rather than an opaque token."""
+    return token.count(".") == 2
+
+
+def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken:
+    """A JWT access token of this tenant that has not expired. Whether it was revoked is asked apart.
+
+    Raises `OAuthError`.
+    """
+    try:
+        verified = jose.verify(
+            token,
+            keyring.verification_keys(tenant.id),
+            algorithms=(ACCESS_TOKEN_ALGORITHM,),
+            typ=ACCESS_TOKEN_TYPE,
+            max_bytes=MAX_TOKEN,
+        )
+    except InvalidToken as fault:
+        raise errors.TOKEN_MALFORMED(f"{fault.code}: {fault.detail}") from None
+    claims = verified.claims
+    if claims.get("iss") != tenant.issuer or claims.get("tenant_id") != tenant.id:
+        raise errors.TOKEN_MALFORMED("another issuer")
+    if claims["exp"] <= clock.now().timestamp():
+        raise errors.TOKEN_EXPIRED()
+    return AccessToken(claims)
+
+
+def look_up(token: str, tenant: TenantContext) -> Get:
+    """The operation that finds an opaque access token."""
+    return Get(Key(tenant.id, OPAQUE_KIND, lookup_hash(token)))
+
+
+def from_stored(stored: bytes | None) -> AccessToken | None:
+    """The opaque access token that `look_up` found, if it has not expired."""
+    if stored is None:
+        return None
+    claims = json.loads(stored)
+    return AccessToken(claims) if claims["exp"] > clock.now().timestamp() else None
+
+
+def read(
+    token: str, tenant: TenantContext, keyring: Keyring, revocations: Revocations, trip: Trip
+) -> AccessToken:
+    """An access token of ours that is good, whatever its format. A JWT takes the one trip, an opaque token two.
+
+    What else `trip` holds goes first, and refuses first. Raises `OAuthError`.
+    """
+    if is_jwt(token):
+        found = read_jwt(token, tenant, keyring)
+    else:
+        place = trip.add(look_up(token, tenant))
+        stored = from_stored(trip.go()[place])
+        if stored is None:
+            raise errors.TOKEN_MALFORMED("no such opaque token")
+        found = stored
+    facts = found.facts
+    places = [trip.add(operation) for operation in revocations.check_ops(facts)]
+    results = trip.go()
+    if (by := revocations.revoked_by(results[places[0] : places[-1] + 1], facts)) is not None:
+        raise errors.TOKEN_REVOKED(f"by its {by}")
+    return found

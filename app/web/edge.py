@@ -1,0 +1,258 @@
+"""The edge: everything that comes in passes here first, and the protocol endpoints are answered here wholly.
+
+It decides which tenant a host and path mean, reads bodies strictly, knows which proxies to believe, and refuses by
+itself whatever it does not accept. What is left are pages and JSON APIs, which go on to Flask with their tenant.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from app.kernel.errors import Problem, Unavailable
+from app.kernel.settings import Settings
+from app.protocols.oauth import errors, reply
+from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.reply import Reply
+from app.protocols.oauth.request import ProtocolRequest
+from app.web import forms, headers
+from app.web.context import Locator, Place, Proxies
+from app.web.endpoints import EDGE, ENDPOINTS, Endpoint
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+Handler = Callable[[ProtocolRequest], Reply]
+
+WITHOUT_TENANT = ("/health/", "/metrics")
+"""Probes and scrapers come by whatever address they know; nothing there names a host."""
+
+_HEADERS = (
+    ("HTTP_AUTHORIZATION", "authorization"),
+    ("HTTP_DPOP", "dpop"),
+    ("HTTP_IF_NONE_MATCH", "if-none-match"),
+    ("HTTP_ACCEPT", "accept"),
+)
+_MAX_USER_AGENT = 400
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_NO_FORM: forms.Form = ({}, {})
+
+log = logging.getLogger("watchword.edge")
+
+
+class Observer(Protocol):
+    """Told of every answer: for metrics and the access log. Has to be cheap and never raises."""
+
+    def __call__(
+        self,
+        endpoint: str,
+        method: str,
+        status: int,
+        seconds: float,
+        tenant: str | None,
+        request_id: str,
+        address: str,
+    ) -> None: ...
+
+
+class Edge:
+    """The WSGI application in front of Flask. One per process."""
+
+    def __init__(
+        self,
+        inner: WsgiApp,
+        *,
+        settings: Settings,
+        locator: Locator,
+        handlers: Mapping[str, Handler],
+        observe: Observer,
+    ) -> None:
+        self._inner = inner
+        self._locator = locator
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._observe = observe
+        self._security = headers.security(https=settings.is_https)
+        self._routes = {e.path: (e, handlers[e.name]) for e in ENDPOINTS if e.answered_by == EDGE}
+        self._preflights = {e.path: headers.preflight(e) for e in ENDPOINTS if e.cors}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request. What goes wrong unforeseen is logged under the request's id, and told only that."""
+        started = time.perf_counter()
+        peer = environ.get("REMOTE_ADDR") or ""
+        address = self._proxies.address(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
+        request_id = (
+            self._proxies.request_id(peer, environ.get("HTTP_X_REQUEST_ID", "")) or os.urandom(12).hex()
+        )
+        turn = _Turn(environ, start_response, peer, address, request_id)
+        try:
+            body = self._route(turn)
+        except Unavailable as problem:
+            log.warning("unavailable: %s", problem, extra={"request_id": request_id})
+            body = self._send(turn, reply.unavailable(problem))
+        except Exception:
+            log.exception("request failed", extra={"request_id": request_id})
+            if turn.status:
+                raise
+            body = self._send(turn, reply.failure(request_id))
+        self._observe(
+            turn.endpoint,
+            environ.get("REQUEST_METHOD", ""),
+            turn.status,
+            time.perf_counter() - started,
+            turn.tenant,
+            request_id,
+            address,
+        )
+        return body
+
+    def _route(self, turn: "_Turn") -> Iterable[bytes]:
+        host, path = turn.environ.get("HTTP_HOST", ""), turn.environ.get("PATH_INFO") or "/"
+        if path.startswith(WITHOUT_TENANT):
+            return self._pass_on(turn, None)
+        place = self._locator.locate(host, path)
+        if place is None:
+            known = self._locator.serves(host)
+            return self._send(turn, _NO_TENANT if known else _WRONG_HOST)
+        turn.tenant = place.tenant.id
+        route = self._routes.get(place.path)
+        if route is None:
+            return self._pass_on(turn, place)
+        endpoint, handler = route
+        turn.endpoint, turn.cors = endpoint.name, endpoint.cors
+        return self._send(turn, self._answer(turn, place, endpoint, handler))
+
+    def _answer(self, turn: "_Turn", place: Place, endpoint: Endpoint, handler: Handler) -> Reply:
+        environ = turn.environ
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS" and endpoint.cors:
+            return Reply(204, self._preflights[endpoint.path], b"")
+        try:
+            if method not in endpoint.methods:
+                raise errors.METHOD_NOT_ALLOWED(
+                    method[:20], headers=(("Allow", ", ".join(endpoint.methods)),)
+                )
+            single, repeated = _form(environ) if method == "POST" else _NO_FORM
+            request = ProtocolRequest(
+                method=method,
+                endpoint=endpoint.name,
+                tenant=place.tenant,
+                form=single,
+                headers={name: environ[key] for key, name in _HEADERS if key in environ},
+                remote_address=turn.address,
+                request_id=turn.request_id,
+                repeated=repeated,
+                user_agent=_user_agent(environ),
+            )
+            return handler(request)
+        except OAuthError as error:
+            log.info("refused: %s", error, extra={"request_id": turn.request_id, "reason": error.code})
+            return reply.refusal(error)
+        except Unavailable:
+            raise
+        except Problem as problem:
+            log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
+            return reply.refusal(as_oauth_error(problem))
+
+    def _send(self, turn: "_Turn", answer: Reply) -> Iterable[bytes]:
+        """Start the response and give its body: none for HEAD, whose length is all the same that of GET."""
+        turn.status = answer.status
+        sent = [*answer.headers, *self._security, ("X-Request-Id", turn.request_id)]
+        if turn.cors and answer.status != 204:
+            sent += headers.CORS_HEADERS
+        if answer.status not in (204, 304):
+            sent.append(("Content-Length", str(len(answer.body))))
+        turn.start_response(_STATUS_LINES[answer.status], sent)
+        return [] if turn.environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
+
+    def _pass_on(self, turn: "_Turn", place: Place | None) -> Iterable[bytes]:
+        """Hand over to Flask, which sees the tenant's prefix as the place it is mounted at."""
+        environ = turn.environ
+        scheme = environ.get("wsgi.url_scheme", "http")
+        environ["wsgi.url_scheme"] = self._proxies.scheme(
+            turn.peer, scheme, environ.pop("HTTP_X_FORWARDED_PROTO", "")
+        )
+        for name in ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PREFIX"):
+            environ.pop(name, None)
+        environ["REMOTE_ADDR"] = environ["watchword.address"] = turn.address
+        environ["watchword.request_id"] = turn.request_id
+        environ["watchword.tenant"] = place.tenant if place else None
+        if place is not None:
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = place.prefix, place.path
+
+        def start(status: str, sent: list[tuple[str, str]], *rest: Any) -> Any:
+            turn.status = int(status[:3])
+            return turn.start_response(status, [*sent, ("X-Request-Id", turn.request_id)], *rest)
+
+        return self._inner(environ, start)
+
+
+class _Turn:
+    """What is known of the request in hand."""
+
+    __slots__ = (
+        "address",
+        "cors",
+        "endpoint",
+        "environ",
+        "peer",
+        "request_id",
+        "start_response",
+        "status",
+        "tenant",
+    )
+
+    def __init__(
+        self, environ: Environ, start_response: StartResponse, peer: str, address: str, request_id: str
+    ) -> None:
+        self.environ = environ
+        self.start_response = start_response
+        self.peer = peer
+        self.address = address
+        self.request_id = request_id
+        self.endpoint = "page"
+        self.cors = False
+        self.status = 0
+        self.tenant: str | None = None
+
+
+_WRONG_HOST = Reply(400, headers.PLAIN_TEXT, b"This server is not known by that name.\n")
+_NO_TENANT = Reply(404, headers.PLAIN_TEXT, b"There is nothing here.\n")
+
+
+def _form(environ: Environ) -> forms.Form:
+    """The parameters of the body. Raises `OAuthError` for whatever is not one plain, small form."""
+    if environ.get("QUERY_STRING"):
+        raise errors.QUERY_REFUSED()
+    if environ.get("HTTP_TRANSFER_ENCODING"):
+        raise errors.LENGTH_REQUIRED("chunked body")
+    announced = environ.get("CONTENT_LENGTH") or "0"
+    if not (announced.isascii() and announced.isdigit()) or len(announced) > 9:
+        raise errors.INVALID_REQUEST("Content-Length is no number")
+    length = int(announced)
+    if length > forms.MAX_BODY_BYTES:
+        raise errors.BODY_TOO_LARGE(f"{length} bytes")
+    if length == 0:
+        return _NO_FORM
+    if not forms.is_form(environ.get("CONTENT_TYPE", "")):
+        raise errors.CONTENT_TYPE()
+    body = environ["wsgi.input"].read(length)
+    if len(body) != length:
+        raise errors.INVALID_REQUEST("the body is shorter than announced")
+    return forms.parse(body)
+
+
+def _user_agent(environ: Environ) -> str | None:
+    """The User-Agent header, fit for a log line and a database."""
+    given: str | None = environ.get("HTTP_USER_AGENT")
+    if not given:
+        return None
+    given = given[:_MAX_USER_AGENT]
+    return given if given.isprintable() else "".join(c if c.isprintable() else "?" for c in given)
+
+
+def as_oauth_error(problem: Problem) -> OAuthError:
+    """A refusal of a lower floor in OAuth's words."""
+    case = errors.RATE_LIMITED if problem.status == HTTPStatus.TOO_MANY_REQUESTS else errors.INVALID_REQUEST
+    return case(str(problem), retry_after_seconds=getattr(problem, "retry_after_seconds", None))
