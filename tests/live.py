@@ -68,6 +68,10 @@ class LiveServer:
         assert self.process is not None, "the server is not running"
         return self.process.pid
 
+    def environment(self) -> dict[str, str]:
+        """What its processes are given."""
+        return environment(self.settings)
+
     def web_parent(self) -> int:
         """granian's or gunicorn's own parent process."""
         return next(pid for pid in children(self.pid) if children(pid))
@@ -84,7 +88,7 @@ class LiveServer:
         """Run the command line with this server's settings; return what it printed on stdout."""
         done = subprocess.run(
             [*WATCHWORD, *arguments],
-            env=environment(self.settings),
+            env=self.environment(),
             cwd=self.folder,
             input=stdin,
             capture_output=True,
@@ -123,7 +127,7 @@ class LiveServer:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                env=environment(self.settings),
+                env=self.environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -98,7 +98,9 @@ def test_metrics_stay_inside(proxied: LiveServer) -> None:
 
 def test_the_plain_port_sends_people_to_https(authority: Authority) -> None:
     with Nginx(free_port(), authority, port=free_port()) as nginx:
-        answer = requests.get(f"http://127.0.0.1:{nginx.plain_port}/account", timeout=5, allow_redirects=False)
+        answer = requests.get(
+            f"http://127.0.0.1:{nginx.plain_port}/account", timeout=5, allow_redirects=False
+        )
         assert answer.status_code == 308
         assert answer.headers["Location"] == "https://127.0.0.1/account"
 
