@@ -30,7 +30,7 @@ from app.kernel.errors import Problem
 from app.kernel.settings import Settings
 
 TOPIC = "mail"
-_PURPOSE = "mail"
+PURPOSE = "mail"
 _MAX_SUBJECT = 200
 
 
@@ -71,7 +71,7 @@ class Mailer:
             "html": html,
             "at": clock.now().isoformat(),
         }
-        sealed = self._vault.seal(_PURPOSE, json.dumps(content).encode(), **_place(tenant, message_id))
+        sealed = self._vault.seal(PURPOSE, json.dumps(content).encode(), **_place(tenant, message_id))
         payload = {"id": message_id, "sealed": base64.b64encode(sealed).decode("ascii")}
         # The subject orders the messages of one recipient, without naming whom they go to.
         outbox.put(session, TOPIC, secrets.lookup_hash(content["to"] or ""), payload, tenant_id=tenant)
@@ -82,7 +82,7 @@ class Mailer:
         message_id = str(payload["id"])
         try:
             sealed = base64.b64decode(payload["sealed"])
-            content = json.loads(self._vault.open(_PURPOSE, sealed, **_place(tenant_id, message_id)))
+            content = json.loads(self._vault.open(PURPOSE, sealed, **_place(tenant_id, message_id)))
         except SealError as fault:
             raise DeliveryFailed(fault.detail, permanent=True) from fault
         if self._server is not None:

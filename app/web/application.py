@@ -1,0 +1,48 @@
+"""The Flask application, with the edge in front of it."""
+
+from flask import Flask
+
+from app.kernel import paths
+from app.protocols.oauth import server
+from app.web import pages
+from app.web.context import Locator
+from app.web.edge import Edge
+from app.web.observer import RequestObserver
+from app.web.services import Services
+from app.web.wellknown import WellKnown
+
+
+def build(services: Services) -> Flask:
+    """The application over these parts. `app.wsgi_app` is the edge; what it does not answer goes on to Flask."""
+    app = Flask("app", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
+    app.extensions["watchword"] = services
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    pages.register(app, services)
+    app.wsgi_app = Edge(  # type: ignore[method-assign]
+        app.wsgi_app,
+        settings=services.settings,
+        locator=Locator(services.tenants, services.settings.base_url),
+        handlers=_handlers(services),
+        observe=RequestObserver(services.settings.log_level),
+    )
+    return app
+
+
+def _handlers(services: Services) -> dict[str, server.Handler]:
+    well_known = WellKnown(services.cache, services.keyring, server.GRANT_TYPES)
+    return {
+        "openid_configuration": well_known.openid_configuration,
+        "oauth_metadata": well_known.oauth_metadata,
+        "jwks": well_known.jwks,
+        **server.build(
+            tenancy=services.tenancy,
+            state=services.state,
+            clients=services.clients,
+            resources=services.resources,
+            keyring=services.keyring,
+            refresh_tokens=services.refresh_tokens,
+            revocations=services.revocations,
+            client_secrets=services.client_secrets,
+            fetcher=services.fetcher,
+        ),
+    }

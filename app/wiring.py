@@ -1,0 +1,99 @@
+"""Where the parts are put together: explicit, in one place, with nothing registered at import."""
+
+from sqlalchemy import select
+
+from app.domain import client_secrets, refresh
+from app.domain.client_secrets import ClientSecrets
+from app.domain.clients import ClientDirectory
+from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
+from app.domain.refresh import RefreshTokens
+from app.domain.resources import ResourceDirectory
+from app.domain.revocation import SWEEP_SECONDS, Revocations
+from app.domain.sessions import Sessions
+from app.domain.tenants import TenantDirectory
+from app.infra import database, mail
+from app.infra.cache import ConfigCache
+from app.infra.fetch import Fetcher
+from app.infra.keyring import Keyring
+from app.infra.mail import Mailer
+from app.infra.outbox import Outbox
+from app.infra.passwords import Passwords
+from app.infra.rewrap import SealedColumn, SealedMember
+from app.infra.state import StateStore
+from app.infra.state import sql as sql_state
+from app.infra.tenancy import SystemReason, Tenancy
+from app.infra.vault import DeploymentSecrets, Vault
+from app.infra.versions import ConfigVersions
+from app.kernel.settings import Settings
+from app.serving.sizing import THREADS
+from app.web.services import Services
+
+__all__ = ["Services", "build"]
+
+CONCURRENT_HASHES = 2
+"""Passwords hashed at once in a process: each fills a core. See `infra.passwords`."""
+
+SEALED = (
+    SealedColumn(refresh.PURPOSE, RefreshFamily, "secret_sealed", "id"),
+    SealedColumn(client_secrets.PURPOSE, Client, "secret_sealed", "client_id"),
+    SealedMember(mail.PURPOSE, OutboxMessage, "payload", "id", "sealed", "id", ("topic", mail.TOPIC)),
+)
+"""What `keys rewrap` seals anew beside the keyring's own."""
+
+
+def build(settings: Settings, *, state: StateStore | None = None) -> Services:
+    """Every part of a process, over a migrated database. Connects to nothing but to show the master key opens it.
+
+    Raises `ConfigurationError`.
+    """
+    tenancy = Tenancy(database.make_engine(settings.effective_database_url, pool_size=THREADS))
+    vault = Vault.from_settings(settings)
+    deployment_secrets = DeploymentSecrets(tenancy, vault)
+    store = state or _state(settings)
+    versions = ConfigVersions(tenancy.config_versions)
+    cache = ConfigCache(versions)
+    passwords = Passwords(CONCURRENT_HASHES)
+    revocations = Revocations(tenancy, store)
+    store.guard(revocations.replay)
+    versions.every(SWEEP_SECONDS, revocations.sweep)
+    return Services(
+        settings=settings,
+        tenancy=tenancy,
+        state=store,
+        vault=vault,
+        deployment_secrets=deployment_secrets,
+        versions=versions,
+        cache=cache,
+        keyring=Keyring(tenancy, vault, cache, on_change=versions.touch, sealed=SEALED),
+        passwords=passwords,
+        fetcher=Fetcher(settings.fetch_allow),
+        outbox=Outbox(tenancy),
+        mailer=Mailer(settings, vault, tenancy),
+        tenants=TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url),
+        clients=ClientDirectory(tenancy, cache),
+        resources=ResourceDirectory(tenancy, cache),
+        client_secrets=ClientSecrets(
+            deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback
+        ),
+        refresh_tokens=RefreshTokens(vault),
+        revocations=revocations,
+        sessions=Sessions(store, revocations),
+    )
+
+
+def _state(settings: Settings) -> StateStore:
+    """Redis where there is one; else the database: a file beside SQLite's, tables in PostgreSQL."""
+    if settings.redis_url:
+        from app.infra.state.redis import RedisState
+
+        return RedisState(settings.redis_url, pool_size=THREADS)
+    if settings.is_sqlite:
+        return sql_state.embedded(settings.data_dir)
+    return sql_state.on_database(settings.effective_database_url)
+
+
+def _tenants(tenancy: Tenancy) -> list[Tenant]:
+    with tenancy.system(SystemReason.TENANT_DIRECTORY) as session:
+        found = list(session.scalars(select(Tenant)))
+        session.expunge_all()
+        return found
