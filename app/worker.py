@@ -5,7 +5,6 @@ once is logged and tried again later, and nothing else waits for it.
 """
 
 import logging
-import os
 import random
 import signal
 import socket
@@ -77,7 +76,8 @@ class Worker:
         handlers: Mapping[str, Handler] | None = None,
         sinks: Sequence[Sink] | None = None,
     ) -> None:
-        self.consumer = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        # The same over restarts: Redis remembers every name it ever saw. Workers of one host may share it.
+        self.consumer = socket.gethostname()
         self._services = services
         self._outbox = outbox or services.outbox
         self._handlers = {mail.TOPIC: services.mailer.deliver} if handlers is None else dict(handlers)

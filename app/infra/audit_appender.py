@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.infra import audit, audit_chain
@@ -94,7 +93,7 @@ class AuditAppender:
         """Whether some sink has not had all of the tenant's chain."""
         with self._tenancy.session(tenant_id) as session:
             head = session.scalar(select(AuditHead.sequence)) or 0
-            cursors = dict(session.execute(select(AuditCursor.sink, AuditCursor.sequence)).tuples().all())
+            cursors = {cursor.sink: cursor.sequence for cursor in session.scalars(select(AuditCursor))}
         return any(cursors.get(sink.name, 0) < head for sink in self._sinks)
 
     def keep(self, tenant_id: str, retention_days: int) -> int:
@@ -137,7 +136,8 @@ def _is_record(found: Any) -> bool:
 
 
 def _move_cursor(session: Session, tenant_id: str, sink: str, sequence: int) -> None:
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(AuditCursor).values(tenant_id=tenant_id, sink=sink, sequence=sequence)
-    key = [AuditCursor.tenant_id, AuditCursor.sink]
-    session.execute(statement.on_conflict_do_update(index_elements=key, set_={"sequence": sequence}))
+    cursor = session.scalar(select(AuditCursor).where(AuditCursor.sink == sink).with_for_update())
+    if cursor is None:
+        session.add(AuditCursor(tenant_id=tenant_id, sink=sink, sequence=sequence))
+    else:
+        cursor.sequence = max(cursor.sequence, sequence)

@@ -330,7 +330,7 @@ class Event:
         """
         return {
             "id": self.id,
-            "time": self.occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": self.occurred_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "event": self.name,
             "tenant": self.tenant_id,
             "user": _text(self.user_id),

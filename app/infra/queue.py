@@ -30,7 +30,7 @@ class Queue(Protocol):
     """Hands claims to a worker."""
 
     def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
-        """What this worker is to deliver now; empty when nothing is due."""
+        """What this worker is to deliver now for these tenants; empty when nothing is due."""
         ...
 
     def done(self, handed: Handed) -> None:
@@ -45,11 +45,10 @@ class DirectQueue:
         self._outbox = outbox
 
     def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
-        """Claim due messages of every tenant that has some."""
+        """Claim due messages, the oldest of each subject."""
         return [
             Handed(claim)
-            for tenant_id, topics in self._outbox.due().items()
-            if topics - {audit.TOPIC}
+            for tenant_id in _with_messages(self._outbox, tenant_ids)
             for claim in self._outbox.claim(tenant_id, limit=_AT_ONCE)
         ]
 
@@ -67,7 +66,7 @@ class StreamQueue:
 
     def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
         """Relay what is due, then take what the stream hands to this worker."""
-        self._relay()
+        self._relay(tenant_ids)
         found: list[Handed] = []
         streams = self._state.read_stream(tenant_ids, STREAM, self._consumer, count=_AT_ONCE)
         for tenant_id, entries in streams.items():
@@ -85,12 +84,15 @@ class StreamQueue:
         if handed.entry_id is not None:
             self._state.acknowledge(handed.claim.tenant_id, STREAM, [handed.entry_id])
 
-    def _relay(self) -> None:
-        for tenant_id, topics in self._outbox.due().items():
-            if not topics - {audit.TOPIC}:
-                continue
+    def _relay(self, tenant_ids: Sequence[str]) -> None:
+        for tenant_id in _with_messages(self._outbox, tenant_ids):
             # Should the stream be lost, or not be written after all, the reservation runs out and they are due again.
             reserved = self._outbox.claim(tenant_id, limit=_RELAYED_AT_ONCE, reserve=True)
             if reserved:
                 entries = (f"{claim.id}:{claim.attempt}".encode("ascii") for claim in reserved)
                 self._state.execute(*(Append(tenant_id, STREAM, entry) for entry in entries))
+
+
+def _with_messages(outbox: Outbox, tenant_ids: Sequence[str]) -> list[str]:
+    due = outbox.due()
+    return [tenant_id for tenant_id in tenant_ids if due.get(tenant_id, set()) - {audit.TOPIC}]
