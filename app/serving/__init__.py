@@ -14,13 +14,11 @@ from typing import Literal
 from app.infra import logs
 from app.kernel.errors import ConfigurationError
 from app.kernel.settings import Settings
-from app.serving import on_granian, on_gunicorn, processes
+from app.serving import processes
 from app.serving.metrics import forget_dead_processes, remove_shared_metrics, share_metrics
 
 ServerName = Literal["granian", "gunicorn"]
 SERVERS: tuple[ServerName, ...] = ("granian", "gunicorn")
-
-_RUN: dict[str, Callable[[Settings, int], None]] = {"granian": on_granian.run, "gunicorn": on_gunicorn.run}
 
 
 def serve(
@@ -40,13 +38,23 @@ def serve(
     share_metrics()
     logs.setup(settings.log_level)
     _import_before_forking()
-    parts = [processes.Part("web", partial(_RUN[server], settings, count))]
+    parts = [processes.Part("web", partial(_runner(server), settings, count))]
     if with_worker:
         parts.append(processes.Part("worker", partial(_work, settings)))
     try:
         return processes.Supervisor(parts).run()
     finally:
         remove_shared_metrics()
+
+
+def _runner(server: ServerName) -> Callable[[Settings, int], None]:
+    if server == "gunicorn":
+        from app.serving import on_gunicorn
+
+        return on_gunicorn.run
+    from app.serving import on_granian
+
+    return on_granian.run
 
 
 def _refuse_taken_port(settings: Settings) -> None:
