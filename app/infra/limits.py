@@ -1,0 +1,119 @@
+"""Rate limits (contracts 25): how often something may happen to one subject, counted in the state store.
+
+A limit is an operation in the caller's own batch, so that asking costs no trip of its own; the batch stops at it. There
+are two ways to use one:
+
+* `count` counts every attempt, before it is made, so that parallel guesses do not pass together. For passwords.
+* `look` asks without counting, `fail` counts what failed. For client authentication with generated secrets, where a
+  client that presents the right one a thousand times a second is welcome and must never meet the limit.
+
+Windows are fixed: they begin with the first count and end `window_seconds` later, which is what `Retry-After` says.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from app.infra.state import Delete, Increment, Key, Outcome
+from app.kernel.errors import Problem
+from app.kernel.secrets import lookup_hash
+
+
+class RateLimited(Problem):
+    """Too much of something. `retry_after_seconds` is exact, at least 1."""
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__("rate.limited", "Too many attempts. Try again later.", detail=detail, status=429)
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many counts of one subject in one window. The subject is not stored, only its hash."""
+
+    name: str
+    most: int
+    window_seconds: int
+
+    def count(self, tenant_id: str, *subject: str) -> Increment:
+        """Count one; refused when that is more than the limit."""
+        return Increment(self._key(tenant_id, subject), self.window_seconds, limit=self.most)
+
+    def look(self, tenant_id: str, *subject: str) -> Increment:
+        """Count nothing; refused when the limit was reached."""
+        return Increment(self._key(tenant_id, subject), self.window_seconds, amount=0, limit=self.most - 1)
+
+    def fail(self, tenant_id: str, *subject: str) -> Increment:
+        """Count one; never refused."""
+        return Increment(self._key(tenant_id, subject), self.window_seconds)
+
+    def forgive(self, tenant_id: str, *subject: str) -> Increment:
+        """Take one count back: it should not have been counted."""
+        return Increment(self._key(tenant_id, subject), self.window_seconds, amount=-1)
+
+    def forget(self, tenant_id: str, *subject: str) -> Delete:
+        """Begin anew: the subject showed who it is."""
+        return Delete(self._key(tenant_id, subject))
+
+    def _key(self, tenant_id: str, subject: tuple[str, ...]) -> Key:
+        return Key(tenant_id, "limit", f"{self.name}:{lookup_hash(chr(0).join(subject))}")
+
+
+CLIENT_REQUESTS = Limit("client_requests", 600_000, 60)
+"""Requests of one authenticated client: far above what it should ever make, against one that ran wild. `count`."""
+CLIENT_FAILURES = Limit("client_failures", 20, 300)
+"""Failed authentications as one client from one network, at token, introspection, revocation. `look` and `fail`."""
+NETWORK_FAILURES = Limit("network_failures", 100, 300)
+"""Failed authentications from one network, whoever they claim to be. `look` and `fail`."""
+USERINFO_FAILURES = Limit("userinfo_failures", 100, 300)
+"""Requests to UserInfo from one network with a token that is none. `look` and `fail`."""
+AUTHORIZE = Limit("authorize", 600, 60)
+"""Authorization requests from one network; generous, as an office may share an address. `count`."""
+SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
+"""Sign-in attempts from one network, success or not taken back. `count`, and `forgive` when it succeeded."""
+FIRST_ADMIN = Limit("first_admin", 20, 3600)
+"""Attempts at first-administrator links from one network. `count`."""
+
+LIMITS = (
+    CLIENT_REQUESTS,
+    CLIENT_FAILURES,
+    NETWORK_FAILURES,
+    USERINFO_FAILURES,
+    AUTHORIZE,
+    SIGN_IN_NETWORK,
+    FIRST_ADMIN,
+)
+"""Every fixed limit. How often one account may be tried is the tenant's to set (see `lockout`)."""
+
+
+def lockout(failures: int, window_seconds: int, *, known_device: bool) -> Limit:
+    """The limit on attempts at one account, by a tenant's setting. `count`, and `forget` when one succeeded.
+
+    Devices the account was used on before count apart, so that a stranger cannot lock the owner out (contracts 16):
+    the subject is account and device there, the account alone elsewhere.
+    """
+    return Limit("sign_in_known" if known_device else "sign_in_unknown", failures, window_seconds)
+
+
+def network_of(address: str) -> str:
+    """What counts as one network: an IPv4 address, or the /64 an IPv6 address is of, which one customer has whole.
+
+    What is no address counts as itself.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def require(outcome: Outcome, *limits: Limit | None) -> None:
+    """Raise `RateLimited` when a limit refused the batch. `limits` are those of its operations, in order."""
+    if outcome.refused is None:
+        return
+    limit = limits[outcome.refused] if outcome.refused < len(limits) else None
+    if limit is not None:
+        raise RateLimited(f"limit {limit.name}", outcome.retry_after_seconds or 1)
