@@ -30,15 +30,15 @@ class WellKnown:
 
     def openid_configuration(self, request: ProtocolRequest) -> Reply:
         """OpenID Connect Discovery 1.0 section 4."""
-        return _answer(request, self._document(request.tenant, "openid", metadata.openid_document), "json")
+        return _answer(request, self._document(request.tenant, "openid", metadata.openid_document))
 
     def oauth_metadata(self, request: ProtocolRequest) -> Reply:
         """RFC 8414 section 3."""
-        return _answer(request, self._document(request.tenant, "oauth", metadata.oauth_document), "json")
+        return _answer(request, self._document(request.tenant, "oauth", metadata.oauth_document))
 
     def jwks(self, request: ProtocolRequest) -> Reply:
         """The JWK Set (RFC 7517 section 5)."""
-        return _answer(request, self._keyring.jwks(request.tenant.id), "jwk-set+json")
+        return _answer(request, self._keyring.jwks(request.tenant.id))
 
     def _document(self, tenant: TenantContext, name: str, build: Build) -> Document:
         def make() -> Document:
@@ -48,9 +48,9 @@ class WellKnown:
         return self._cache.get(tenant.id, "metadata", (name, tenant.issuer), make)
 
 
-def _answer(request: ProtocolRequest, document: Document, subtype: str) -> Reply:
+def _answer(request: ProtocolRequest, document: Document) -> Reply:
     headers = (
-        ("Content-Type", f"application/{subtype}"),
+        ("Content-Type", "application/json"),
         ("Cache-Control", f"public, max-age={CACHE_SECONDS}"),
         ("ETag", document.etag),
     )

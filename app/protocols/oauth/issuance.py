@@ -56,6 +56,8 @@ class Issuance:
     """None: the client acts for itself."""
     grant_id: str | None = None
     session_id: str | None = None
+    offline: bool = False
+    """Whether it outlives the session. Then the access token names none, or signing out would revoke it."""
     not_after: int | None = None
     """What the token may not outlive: the session, where it is bound to one."""
     auth_time: int | None = None
@@ -138,7 +140,7 @@ def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, sec
     if issuance.grant_id:
         claims["grant_id"] = issuance.grant_id
     if subject:
-        claims |= _authentication(issuance)
+        claims |= _authentication(issuance, None if issuance.offline else issuance.session_id)
         include = {name for resource in here for name in resource.include}
         if "groups" in issuance.scopes:
             include.add("groups")
@@ -165,7 +167,7 @@ def _id_token(issuance: Issuance, subject: Subject, keyring: Keyring, access_tok
         "exp": now + ID_TOKEN_SECONDS,
         "iat": now,
         "at_hash": jose.at_hash(access_token, key.alg),
-        **_authentication(issuance),
+        **_authentication(issuance, issuance.session_id),
     }
     if issuance.nonce is not None:
         claims["nonce"] = issuance.nonce
@@ -176,13 +178,13 @@ def _id_token(issuance: Issuance, subject: Subject, keyring: Keyring, access_tok
     return jose.sign(claims, key, typ="JWT")
 
 
-def _authentication(issuance: Issuance) -> dict[str, Any]:
+def _authentication(issuance: Issuance, session_id: str | None) -> dict[str, Any]:
     """How and when the person signed in."""
     found = {
         "auth_time": issuance.auth_time,
         "acr": issuance.acr,
         "amr": list(issuance.amr) or None,
-        "sid": issuance.session_id,
+        "sid": session_id,
     }
     return {name: value for name, value in found.items() if value is not None}
 

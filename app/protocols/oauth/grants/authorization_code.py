@@ -147,6 +147,7 @@ class AuthorizationCode(AuthorizationCodeGrant):
             subject=subject,
             grant_id=record.grant_id,
             session_id=record.session_id,
+            offline=record.offline,
             not_after=None if record.offline else record.session_expires_at,
             auth_time=record.auth_time,
             acr=record.acr,

@@ -111,6 +111,7 @@ class RefreshToken(RefreshTokenGrant):
             subject=subject,
             grant_id=grant.id,
             session_id=grant.session_id,
+            offline=grant.offline,
             not_after=clock.timestamp(found.expires_at) if bound and found.expires_at else None,
             auth_time=clock.timestamp(grant.auth_time),
             acr=grant.acr,
