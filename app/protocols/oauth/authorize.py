@@ -29,7 +29,7 @@ class Checked:
 class Rejected:
     """A request that goes no further. Without `address` it is told on a page of ours (RFC 6749 section 4.1.2.1)."""
 
-    refusal: Case
+    case: Case
     detail: str
     address: Address | None
     client: ClientRecord | None

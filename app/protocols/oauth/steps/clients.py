@@ -17,7 +17,9 @@ def client_known(draft: Draft) -> None:
     client_id = draft.parameters.get("client_id")
     if client_id is None:
         raise CLIENT_MISSING()
-    draft.client = draft.directories.clients.get(draft.tenant.id, client_id) if len(client_id) <= 200 else None
+    draft.client = (
+        draft.directories.clients.get(draft.tenant.id, client_id) if len(client_id) <= 200 else None
+    )
     if draft.client is None:
         raise CLIENT_UNKNOWN(f"client {client_id[:200]!r} is not registered or is disabled")
 

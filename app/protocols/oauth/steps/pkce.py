@@ -2,6 +2,7 @@
 
 import re
 
+from app.protocols.oauth import profiles
 from app.protocols.oauth.steps.draft import Draft
 from app.protocols.oauth.steps.refusals import PKCE_CHALLENGE, PKCE_METHOD, PKCE_MISSING
 
@@ -17,7 +18,7 @@ def challenge_s256(draft: Draft) -> None:
     method = draft.parameters.get("code_challenge_method")
     client = draft.known_client
     if challenge is None:
-        if client.profile == "oidc-legacy" and not client.is_public and method is None:
+        if method is None and not profiles.demands_pkce(client):
             return
         raise PKCE_MISSING(f"client {client.client_id} sent no code_challenge")
     if method != "S256":

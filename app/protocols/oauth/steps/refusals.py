@@ -14,7 +14,9 @@ def _invalid(reason: str, description: str) -> Case:
 CLIENT_MISSING = _invalid("client_missing", "The parameter client_id is missing.")
 CLIENT_UNKNOWN = Case("invalid_client", "This client is not registered here.", "client.unknown")
 REDIRECT_MISSING = _invalid("redirect_uri_missing", "The parameter redirect_uri is missing.")
-REDIRECT_UNREGISTERED = _invalid("redirect_uri_unregistered", "This redirect_uri is not registered for the client.")
+REDIRECT_UNREGISTERED = _invalid(
+    "redirect_uri_unregistered", "This redirect_uri is not registered for the client."
+)
 TARGET_REPEATED = _invalid("parameter_repeated", "client_id or redirect_uri is given more than once.")
 TOO_LARGE = _invalid("too_large", "The request is too large.")
 MALFORMED = _invalid("malformed", "The request cannot be read.")
@@ -32,14 +34,22 @@ RESPONSE_TYPE = Case(
     "unsupported_response_type", "This response_type is not supported; use code.", "request.response_type"
 )
 GRANT_TYPE = Case(
-    "unauthorized_client", "The client is not registered for the authorization code grant.", "client.grant_type"
+    "unauthorized_client",
+    "The client is not registered for the authorization code grant.",
+    "client.grant_type",
 )
 RESPONSE_MODE = _invalid("response_mode", "This response_mode is not supported; use query or form_post.")
-PKCE_MISSING = _invalid("pkce_missing", "The parameter code_challenge is missing: PKCE with S256 is required.")
+PKCE_MISSING = _invalid(
+    "pkce_missing", "The parameter code_challenge is missing: PKCE with S256 is required."
+)
 PKCE_METHOD = _invalid("pkce_method", "The code_challenge_method has to be S256.")
-PKCE_CHALLENGE = _invalid("pkce_challenge", "The code_challenge is not that of S256: 43 base64url characters.")
+PKCE_CHALLENGE = _invalid(
+    "pkce_challenge", "The code_challenge is not that of S256: 43 base64url characters."
+)
 SCOPE_MALFORMED = Case("invalid_scope", "The parameter scope is malformed.", "scope.malformed")
-SCOPE_NOT_ALLOWED = Case("invalid_scope", "The client may not ask for one of these scopes.", "scope.not_allowed")
+SCOPE_NOT_ALLOWED = Case(
+    "invalid_scope", "The client may not ask for one of these scopes.", "scope.not_allowed"
+)
 SCOPE_EMPTY = Case("invalid_scope", "No scope was asked for that can be granted.", "scope.empty")
 SCOPE_OF_OTHER_RESOURCE = Case(
     "invalid_scope", "A scope belongs to another resource than the one asked for.", "scope.other_resource"
@@ -55,7 +65,9 @@ CLAIMS_MALFORMED = _invalid("claims", "The parameter claims is not the JSON obje
 MAX_AGE = _invalid("max_age", "The parameter max_age is a number of seconds.")
 PROMPT = _invalid("prompt", "The parameter prompt has an unknown value or combines none with another.")
 DISPLAY = _invalid("display", "The parameter display has an unknown value.")
-HINT_INVALID = _invalid("id_token_hint", "The id_token_hint is not an ID token of this issuer for this client.")
+HINT_INVALID = _invalid(
+    "id_token_hint", "The id_token_hint is not an ID token of this issuer for this client."
+)
 ACR_UNMET = Case(
     "unmet_authentication_requirements", "The authentication asked for is not available.", "acr.unmet"
 )
@@ -63,9 +75,13 @@ ACR_UNMET = Case(
 # What `prompt=none` turns an unmet requirement into, and what a person decides.
 LOGIN_REQUIRED = Case("login_required", "The person has to sign in.", "session.missing")
 CONSENT_REQUIRED = Case("consent_required", "The person has to allow access.", "consent.missing")
-INTERACTION_REQUIRED = Case("interaction_required", "The person has to do something first.", "interaction.needed")
+INTERACTION_REQUIRED = Case(
+    "interaction_required", "The person has to do something first.", "interaction.needed"
+)
 ACCESS_DENIED = Case("access_denied", "The person did not allow access.", "consent.denied")
 NOT_ALLOWED = Case("access_denied", "The person may not use this client.", "client.group_missing")
 EXPIRED = Case("login_required", "The sign-in took too long; start again.", "interaction.expired")
-UNAVAILABLE = Case("temporarily_unavailable", "The service is not available right now.", "service.unavailable")
+UNAVAILABLE = Case(
+    "temporarily_unavailable", "The service is not available right now.", "service.unavailable"
+)
 SERVER_ERROR = Case("server_error", "Something went wrong here.", "service.fault")

@@ -25,9 +25,13 @@ def scopes_allowed(draft: Draft) -> None:
     """
     client = draft.known_client
     asked = draft.parameters.get("scope")
-    known = {name: scope for resource in draft.resources().values() for name, scope in resource.scopes.items()}
+    known = {
+        name: scope for resource in draft.resources().values() for name, scope in resource.scopes.items()
+    }
     if asked is None:
-        wanted = [s for s in sorted(client.scopes) if s in OPENID_SCOPES or (s in known and not known[s].sensitive)]
+        wanted = [
+            s for s in sorted(client.scopes) if s in OPENID_SCOPES or (s in known and not known[s].sensitive)
+        ]
         wanted = [s for s in wanted if s != "offline_access"]
     else:
         wanted = list(dict.fromkeys(asked.split(" ")))

@@ -1,0 +1,1 @@
+"""How a person signs in and allows access, page by page, whatever protocol asked for it."""

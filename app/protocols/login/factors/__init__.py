@@ -1,0 +1,1 @@
+"""The ways of showing who one is."""

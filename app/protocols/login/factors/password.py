@@ -1,0 +1,202 @@
+"""User name or e-mail address, and password.
+
+A refusal tells nothing: unknown names cost a hash as well, count as well, and every refusal takes the same least
+time, spent after the hashing slot was given back (contracts 16).
+"""
+
+import time
+import unicodedata
+from dataclasses import dataclass
+
+from sqlalchemy import update
+
+from app.domain import assurance, users
+from app.domain.models import User
+from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit import Event
+from app.infra.passwords import Passwords
+from app.infra.state import Delete, Increment, Key, Op, StateStore
+from app.infra.tenancy import Tenancy
+from app.kernel.errors import Unavailable
+from app.kernel.secrets import lookup_hash
+from app.protocols.login.devices import Device
+
+KIND = "sign-in"
+MAX_LOGIN = 320
+DAY_SECONDS = 86400
+DAY_FACTOR = 5
+"""A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
+NETWORK_ATTEMPTS = 100
+NETWORK_WINDOW_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an attempt comes from."""
+
+    ip: str
+    user_agent: str | None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person showed who they are."""
+
+    user_id: str
+    user_epoch: int
+    amr: tuple[str, ...] = assurance.PASSWORD_AMR
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Wrong, one way or another. The reason is for log and audit; the person reads one sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Too many attempts; nothing was checked."""
+
+    reason: str
+    retry_after_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Whom an attempt is for: somebody, or nobody, which must not show."""
+
+    user: User | None
+    name: str
+    known_device: bool
+
+
+class PasswordFactor:
+    """Checks names and passwords. `floor_seconds` is the least time a refusal takes."""
+
+    def __init__(
+        self, tenancy: Tenancy, state: StateStore, passwords: Passwords, *, floor_seconds: float
+    ) -> None:
+        self._tenancy = tenancy
+        self._state = state
+        self._passwords = passwords
+        self._floor_seconds = floor_seconds
+
+    def attempt(
+        self, tenant: TenantContext, login: str, password: str, *, device: Device, origin: Origin
+    ) -> SignedIn | Failed | Blocked:
+        """Check one attempt. Raises `Unavailable` when every hashing slot is taken; that attempt does not count."""
+        started = time.monotonic()
+        account = self._account(tenant, login, device)
+        counters = _counters(tenant, account, device, origin)
+        outcome = self._state.execute(*counters)
+        if not outcome.ok:
+            return self._blocked(
+                tenant, account, origin, outcome.refused or 0, outcome.retry_after_seconds or 1
+            )
+        stored = account.user.password_hash if account.user else None
+        try:
+            verdict = (
+                self._passwords.verify(password, stored) if stored else self._passwords.verify_dummy(password)
+            )
+        except Unavailable:
+            self._state.execute(*(Increment(c.key, c.window_seconds, amount=-1) for c in counters))
+            raise
+        reason = _refusal(account.user, verdict.ok)
+        if reason is not None or account.user is None:
+            failed = Failed(reason or "user.unknown")
+            self._state.execute(audit.operation(_event(tenant, account, origin, failed.reason)))
+            time.sleep(max(0.0, started + self._floor_seconds - time.monotonic()))
+            return failed
+        return self._succeeded(
+            tenant, account, account.user, password, verdict.needs_rehash, counters, origin
+        )
+
+    def _account(self, tenant: TenantContext, login: str, device: Device) -> _Account:
+        user = None
+        if 0 < len(login) <= MAX_LOGIN and not any(unicodedata.category(c)[0] == "C" for c in login):
+            with self._tenancy.session(tenant.id) as session:
+                user = users.find_by_login(session, login)
+                if user is not None:
+                    session.expunge(user)
+        if user is None:
+            return _Account(None, "?" + lookup_hash(users.normalize(login[:MAX_LOGIN])), known_device=False)
+        return _Account(user, user.id, device.knows(user.id, user.password_changed_at))
+
+    def _blocked(
+        self, tenant: TenantContext, account: _Account, origin: Origin, refused: int, retry_after: int
+    ) -> Blocked:
+        # The first counter is the network's; recording each of its refusals would let a flood fill the audit log.
+        reason = "rate.network" if refused == 0 else "account.locked"
+        if refused > 0:
+            self._state.execute(audit.operation(_event(tenant, account, origin, reason)))
+        return Blocked(reason, retry_after)
+
+    def _succeeded(
+        self,
+        tenant: TenantContext,
+        account: _Account,
+        user: User,
+        password: str,
+        needs_rehash: bool,
+        counters: tuple[Increment, ...],
+        origin: Origin,
+    ) -> SignedIn:
+        better = self._passwords.hash(password) if needs_rehash else None
+        with self._tenancy.session(tenant.id, write=True) as session:
+            if better is not None:
+                # Only where nobody changed the password meanwhile.
+                session.execute(
+                    update(User)
+                    .where(User.id == user.id, User.password_hash == user.password_hash)
+                    .values(password_hash=better)
+                    .execution_options(synchronize_session=False)
+                )
+            audit.record(session, _event(tenant, account, origin, None))
+        forget: list[Op] = [Delete(c.key) for c in counters[1:]]
+        self._state.execute(Increment(counters[0].key, counters[0].window_seconds, amount=-1), *forget)
+        return SignedIn(user.id, user.epoch)
+
+
+def _counters(
+    tenant: TenantContext, account: _Account, device: Device, origin: Origin
+) -> tuple[Increment, ...]:
+    """Counted before the check, so that parallel guesses do not pass together."""
+    lockout = tenant.settings.authentication.lockout
+    network = Increment(
+        Key(tenant.id, KIND, "network:" + origin.ip), NETWORK_WINDOW_SECONDS, limit=NETWORK_ATTEMPTS
+    )
+    where = device.id if account.known_device else "unknown"
+    near = Increment(
+        Key(tenant.id, KIND, f"{account.name}:{where}"), lockout.window_seconds, limit=lockout.failures
+    )
+    if account.known_device:
+        return network, near
+    daily = Key(tenant.id, KIND, f"{account.name}:day")
+    return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
+
+
+def _refusal(user: User | None, password_ok: bool) -> str | None:
+    if user is None:
+        return "user.unknown"
+    if not password_ok:
+        return "password.wrong"
+    return "user.disabled" if user.disabled_at is not None else None
+
+
+def _event(tenant: TenantContext, account: _Account, origin: Origin, reason: str | None) -> Event:
+    return Event(
+        "auth.login.fail" if reason else "auth.login.success",
+        tenant_id=tenant.id,
+        outcome="failure" if reason else "success",
+        reason=reason,
+        user_id=account.user.id if account.user else None,
+        email=account.user.email if account.user else None,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+        mfa_used=False,
+        client_id=origin.client_id,
+        data={"method": "password", "known_device": account.known_device},
+    )

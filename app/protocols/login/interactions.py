@@ -1,0 +1,96 @@
+"""Interactions: what a person is in the middle of, kept between pages.
+
+Pages know only the interaction's id, a secret of 256 bits in the URL. It is good in one browser: the one that holds
+the other secret in a cookie. Stored under the hash of the id for ten minutes.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from app.infra.state import Delete, Get, Key, Put, Replace, StateStore, TakeOnce
+from app.kernel import clock
+from app.kernel.secrets import equal, lookup_hash, new_secret
+
+KIND = "interaction"
+LIFETIME_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One sign-in or authorization on its way."""
+
+    id: str
+    browser: str | None
+    """The hash of the browser's secret; None until a browser came for it (an authorization request that was posted)."""
+    request: dict[str, Any] | None
+    """The checked authorization request, if one is behind it."""
+    return_to: str | None = None
+    """Where to go after a sign-in nobody asked for: a path of ours."""
+    signed_in_session: str | None = None
+    """The session that was started here."""
+    created_at: int = field(default_factory=lambda: clock.timestamp(clock.now()))
+
+    def to_bytes(self) -> bytes:
+        """As stored: without its id, which is a secret."""
+        return json.dumps({**asdict(self), "id": ""}, separators=(",", ":"), sort_keys=True).encode()
+
+    def is_for(self, browser_secret: str | None) -> bool:
+        """Whether the browser that holds this secret may go on."""
+        return (
+            self.browser is not None
+            and browser_secret is not None
+            and equal(self.browser, lookup_hash(browser_secret))
+        )
+
+
+class Interactions:
+    """Where interactions are kept."""
+
+    def __init__(self, state: StateStore) -> None:
+        self._state = state
+
+    def begin(
+        self,
+        tenant_id: str,
+        *,
+        request: dict[str, Any] | None,
+        return_to: str | None = None,
+        bound: bool = True,
+    ) -> tuple[Interaction, str | None]:
+        """A new one, and the browser's secret when it is `bound` at once."""
+        secret = new_secret() if bound else None
+        found = Interaction(new_secret(), lookup_hash(secret) if secret else None, request, return_to)
+        self.save(tenant_id, found)
+        return found, secret
+
+    def bind(self, tenant_id: str, found: Interaction) -> tuple[Interaction, str] | None:
+        """Bind one that no browser came for yet to the one asking; None when another was faster."""
+        secret = new_secret()
+        bound = replace(found, browser=lookup_hash(secret))
+        outcome = self._state.execute(
+            Replace(self._key(tenant_id, found.id), found.to_bytes(), bound.to_bytes(), LIFETIME_SECONDS)
+        )
+        return (bound, secret) if outcome.results[0] else None
+
+    def find(self, tenant_id: str, interaction_id: str) -> Interaction | None:
+        """The interaction, or None when it expired, is over, or never was."""
+        if len(interaction_id) > 64:
+            return None
+        raw = self._state.execute(Get(self._key(tenant_id, interaction_id))).results[0]
+        return None if raw is None else Interaction(**{**json.loads(raw), "id": interaction_id})
+
+    def save(self, tenant_id: str, found: Interaction) -> None:
+        """Keep it for another ten minutes."""
+        self._state.execute(Put(self._key(tenant_id, found.id), found.to_bytes(), LIFETIME_SECONDS))
+
+    def take(self, tenant_id: str, found: Interaction) -> bool:
+        """End it: of any number of callers exactly one gets True."""
+        return self._state.execute(TakeOnce(self._key(tenant_id, found.id))).results[0] is not None
+
+    def drop(self, tenant_id: str, found: Interaction) -> None:
+        """End it, whoever else may have."""
+        self._state.execute(Delete(self._key(tenant_id, found.id)))
+
+    def _key(self, tenant_id: str, interaction_id: str) -> Key:
+        return Key(tenant_id, KIND, lookup_hash(interaction_id))

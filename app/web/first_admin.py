@@ -1,0 +1,115 @@
+"""The page behind the link of `watchword admin link`: it makes the first administrator."""
+
+from flask import Flask, Response
+
+from app.domain import admin_links, password_policy
+from app.infra import audit
+from app.infra.audit import Event
+from app.kernel.errors import Problem
+from app.protocols.login.factors.password import SignedIn
+from app.web import errors, login, pages
+from app.web.page_forms import FirstAdminForm, checked, make_token
+
+_FIELDS = {
+    "user.invalid": "username",
+    "user.exists": "username",
+    "password.policy": "password",
+    "password.invalid": "password",
+}
+
+
+def register(app: Flask) -> None:
+    """Add the page."""
+    app.add_url_rule("/first-admin/<token>", "first_admin", _show, methods=["GET"])
+    app.add_url_rule("/first-admin/<token>", "first_admin_step", _make, methods=["POST"])
+
+
+def _show(token: str) -> Response:
+    recover = _recovers(token)
+    return _gone() if recover is None else _form(token, recover, {}, {})
+
+
+def _make(token: str) -> Response:
+    """Everything in one transaction: the link is used up only if the administrator was made."""
+    where, parts = pages.tenant(), pages.services()
+    recover = _recovers(token)
+    if recover is None:
+        return _gone()
+    form = checked(FirstAdminForm, _binding(token))
+    username, email = (form.username.data or "").strip(), (form.email.data or "").strip()
+    values = {"username": username, "email": email}
+    password = form.password.data or ""
+    try:
+        password_policy.check(password, where.settings.authentication.password, own=(username, email))
+        password_hash = parts.passwords.hash(password)
+        with parts.tenancy.session(where.id, write=True) as db:
+            user = admin_links.consume(
+                db, token, username=username, email=email or None, password_hash=password_hash
+            )
+            audit.record(
+                db, _event("admin.link.consumed", where.id, user.id, {"recover": recover, "target": user.id})
+            )
+            made = SignedIn(user.id, user.epoch)
+    except Problem as problem:
+        if problem.code in ("admin_link.invalid", "admin.exists"):
+            return _gone()
+        if problem.code not in _FIELDS:
+            raise
+        field = (
+            "email"
+            if problem.code == "user.invalid" and "e-mail" in problem.public
+            else _FIELDS[problem.code]
+        )
+        return _form(token, recover, values, {field: problem.public}, status=400)
+    return login.sign_in_now(where, made, pages.url("start"))
+
+
+def _recovers(token: str) -> bool | None:
+    """Whether the link is a break-glass one; None when it cannot be used."""
+    with pages.services().tenancy.session(pages.tenant().id) as db:
+        link = admin_links.find(db, token)
+        return None if link is None else link.recover
+
+
+def _form(
+    token: str, recover: bool, values: dict[str, str], faults: dict[str, str], *, status: int = 200
+) -> Response:
+    rules = password_policy.rules(pages.tenant().settings.authentication.password)
+    return pages.page(
+        "login/first_admin.html",
+        status,
+        action=pages.url("first_admin_step", token=token),
+        csrf=make_token(_binding(token)),
+        recover=recover,
+        values=values,
+        faults=faults,
+        password_hint=" ".join(password_policy.describe(rules)),
+    )
+
+
+def _gone() -> Response:
+    return errors.error_page(
+        404,
+        title="This link cannot be used",
+        text="It was used before, it has expired, or there is an administrator already.",
+        advice="Make a new one on the server with: watchword admin link",
+        home=pages.url("start"),
+        home_label="Go to the start page",
+    )
+
+
+def _binding(token: str) -> str:
+    return f"admin-link:{token}"
+
+
+def _event(name: str, tenant_id: str, user_id: str, data: dict[str, object]) -> Event:
+    origin = pages.origin()
+    return Event(
+        name,
+        tenant_id=tenant_id,
+        outcome="success",
+        user_id=user_id,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+        data=data,
+    )

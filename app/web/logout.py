@@ -1,0 +1,170 @@
+"""Signing out, asked for by the person or by an application."""
+
+import json
+
+from flask import Flask, Response, request
+
+from app.domain import grants, users
+from app.domain.sessions import BrowserSession
+from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit import Event
+from app.infra.state import Key, Put, TakeOnce
+from app.kernel.secrets import lookup_hash, new_secret
+from app.protocols.oauth import logout
+from app.protocols.oauth.errors import Case
+from app.protocols.oauth.logout import LogoutRequest
+from app.protocols.oauth.responses import Redirection
+from app.web import account, consent_page, errors, oauth, pages
+from app.web.forms import is_form
+from app.web.page_forms import ConfirmForm, checked, make_token
+
+KIND = "logout"
+LIFETIME_SECONDS = 600
+
+
+def register(app: Flask) -> None:
+    """Add the end-session endpoint and its short name for people."""
+    app.add_url_rule("/logout", "logout", _logout, methods=["GET", "POST"])
+    app.add_url_rule("/logout/<handle>", "logout_request", _resume, methods=["GET"])
+    app.add_url_rule("/sign-out", "sign_out", _ask_again, methods=["GET"])
+
+
+def _logout() -> Response:
+    """GET and POST (RP-Initiated Logout section 2); our own form posts here too and is known by its token."""
+    # Read before it is parsed: afterwards the body would be gone.
+    if request.method == "POST" and request.get_data() and "csrf_token" in request.form:
+        return _confirmed()
+    where, parts = pages.tenant(), pages.services()
+    encoded = _encoded()
+    asked = (
+        logout.read(encoded, where, parts.clients, parts.keyring) if encoded is not None else logout.MALFORMED
+    )
+    if isinstance(asked, Case):
+        return _refused(asked)
+    if request.method == "POST":
+        # The session's cookie does not come with another site's POST (contracts 14): ask again with GET.
+        return pages.see_other(pages.url("logout_request", handle=_keep(where, asked)))
+    return _decide(where, asked)
+
+
+def _encoded() -> str | None:
+    if request.method != "POST":
+        raw = request.query_string
+    elif request.query_string or not is_form(request.headers.get("Content-Type", "")):
+        return None
+    else:
+        raw = request.get_data()
+    try:
+        return raw.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+
+
+def _resume(handle: str) -> Response:
+    where = pages.tenant()
+    asked = _kept(where, handle)
+    if asked is None:
+        return errors.error_page(
+            400, title="This request has expired", text="Go back to the application and sign out there again."
+        )
+    return _decide(where, asked)
+
+
+def _ask_again() -> Response:
+    return _decide(pages.tenant(), LogoutRequest())
+
+
+def _decide(where: TenantContext, asked: LogoutRequest) -> Response:
+    """Sign out at once where the application proved that it knows this sign-in; else ask."""
+    session = oauth.current_session(where)
+    if session is None:
+        # Nothing to end. Going back needs more than a link anybody can make.
+        return _leave(where, asked if asked.user_id else LogoutRequest(), after_post=False)
+    if asked.user_id is not None and asked.is_about(session.user_id, session.sid):
+        _end(where, session, asked)
+        return _leave(where, asked, after_post=False)
+    client = pages.services().clients.get(where.id, asked.client_id) if asked.client_id else None
+    with pages.services().tenancy.session(where.id) as db:
+        user = users.get(db, session.user_id)
+        person = consent_page.person_view(user) if user else None
+    return pages.page(
+        "logout/confirm.html",
+        opener=True,
+        client_name=client.name if client else "",
+        person=person,
+        action=pages.url("logout"),
+        csrf=make_token(account.binding(pages.cookies().read(where) or "")),
+        confirmed=_keep(where, asked) if asked.client_id else "",
+        home=pages.url("start"),
+    )
+
+
+def _confirmed() -> Response:
+    where = pages.tenant()
+    session = oauth.current_session(where)
+    if session is None:
+        return _leave(where, LogoutRequest(), after_post=True)
+    form = checked(ConfirmForm, account.binding(pages.cookies().read(where) or ""))
+    asked = (_kept(where, form.confirmed.data) if form.confirmed.data else None) or LogoutRequest()
+    _end(where, session, asked)
+    return _leave(where, asked, after_post=True)
+
+
+def _end(where: TenantContext, session: BrowserSession, asked: LogoutRequest) -> None:
+    """End the session, its access tokens, and every grant that lives no longer than it."""
+    parts = pages.services()
+    origin = pages.origin()
+    with parts.tenancy.session(where.id, write=True) as db:
+        grants.revoke_of_session(db, where.id, session.sid, log=parts.revocations)
+        parts.sessions.end(db, where, session)
+        audit.record(
+            db,
+            Event(
+                "auth.logout",
+                tenant_id=where.id,
+                outcome="success",
+                user_id=session.user_id,
+                ip=origin.ip,
+                user_agent=origin.user_agent,
+                session_id=session.sid,
+                client_id=asked.client_id,
+                data={"initiator": "client" if asked.client_id else "user"},
+            ),
+        )
+
+
+def _leave(where: TenantContext, asked: LogoutRequest, *, after_post: bool) -> Response:
+    target = asked.target()
+    if target is not None:
+        response = oauth.answer(Redirection(target), after_post=after_post)
+    else:
+        response = pages.page("logout/signed_out.html", opener=True, sign_in=pages.url("start"))
+    pages.cookies().delete(response, where)
+    return response
+
+
+def _refused(case: Case) -> Response:
+    """Nothing is ended and nobody is sent anywhere; the person can still sign out by themselves."""
+    errors.note(case.reason, case.description)
+    return errors.error_page(
+        400,
+        title="This sign-out link does not fit",
+        text=case.description,
+        advice="You are not signed out yet, if you were signed in.",
+        home=pages.url("sign_out"),
+        home_label="Sign out here",
+    )
+
+
+def _keep(where: TenantContext, asked: LogoutRequest) -> str:
+    handle = new_secret()
+    content = json.dumps(asked.to_json()).encode()
+    pages.services().state.execute(Put(Key(where.id, KIND, lookup_hash(handle)), content, LIFETIME_SECONDS))
+    return handle
+
+
+def _kept(where: TenantContext, handle: str) -> LogoutRequest | None:
+    key = Key(where.id, KIND, lookup_hash(handle[:64]))
+    raw = pages.services().state.execute(TakeOnce(key)).results[0]
+    return LogoutRequest(**json.loads(raw)) if raw is not None else None

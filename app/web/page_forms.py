@@ -1,0 +1,131 @@
+"""The forms of the pages, and what protects them: a token bound to the cookie or link the form belongs to."""
+
+import hmac
+import secrets
+from typing import Any, TypeVar
+
+from flask import current_app, request
+from flask_wtf import FlaskForm
+from wtforms import Field, StringField, ValidationError
+from wtforms.csrf.core import CSRF
+
+from app.kernel.errors import Problem
+
+MAX_FIELD = 8192
+
+F = TypeVar("F", bound="PageForm")
+
+
+def _text() -> StringField:
+    return StringField()  # type: ignore[no-untyped-call]
+
+
+class BoundCsrf(CSRF):
+    """A token only this server can make, for one secret of this browser: `nonce.MAC(nonce, secret)`.
+
+    Nothing is stored. Another site knows neither the server's key nor the browser's secret, and a token of another
+    browser or another interaction does not fit. The nonce makes each one look different, so that compression tells
+    nothing about it.
+    """
+
+    def setup_form(self, form: "PageForm") -> Any:
+        """Remember what the token is bound to."""
+        self._bound_to = form.meta.csrf_context
+        return super().setup_form(form)  # type: ignore[no-untyped-call]
+
+    def generate_csrf_token(self, csrf_token_field: Field) -> str:
+        """A fresh token."""
+        return make_token(str(self._bound_to))
+
+    def validate_csrf_token(self, form: "PageForm", field: Field) -> None:
+        """Raises `ValidationError` for a missing or foreign token."""
+        if not is_token(str(self._bound_to), field.data or ""):
+            raise ValidationError("The form is not one of ours.")  # type: ignore[no-untyped-call]
+
+
+class PageForm(FlaskForm):
+    """Every form that changes something: it has a token and says which step it takes."""
+
+    class Meta(FlaskForm.Meta):
+        """Flask-WTF's, with our token."""
+
+        csrf = True
+        csrf_class = BoundCsrf  # type: ignore[assignment]
+
+    step = _text()
+
+
+class SignInForm(PageForm):
+    """The sign-in page."""
+
+    username = _text()
+    password = _text()
+
+
+class ConsentForm(PageForm):
+    """The consent page."""
+
+    answer = _text()
+
+
+class WithdrawForm(PageForm):
+    """Taking a consent back."""
+
+    consent = _text()
+
+
+class ConfirmForm(PageForm):
+    """Confirming a sign-out; `confirmed` is what the question was about."""
+
+    confirmed = _text()
+
+
+class FirstAdminForm(PageForm):
+    """Making the first administrator."""
+
+    username = _text()
+    email = _text()
+    password = _text()
+
+
+def make_token(bound_to: str) -> str:
+    """A token for a form bound to `bound_to`, which is a secret of this browser."""
+    nonce = secrets.token_urlsafe(12)
+    return f"{nonce}.{_mac(nonce, bound_to)}"
+
+
+def is_token(bound_to: str, token: str) -> bool:
+    """Whether `token` was made by us for `bound_to`."""
+    nonce, _, mac = token.partition(".")
+    return hmac.compare_digest(mac.encode("utf-8", "replace"), _mac(nonce, bound_to).encode())
+
+
+def checked(kind: type[F], bound_to: str) -> F:
+    """The submitted form, its token verified. Raises `Problem` (`form.foreign`, 403).
+
+    What the browser itself says about where the request comes from has to agree (Fetch Metadata).
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise _foreign("sent by another site")
+    form = kind(meta={"csrf_context": bound_to})
+    if not form.validate():  # type: ignore[no-untyped-call]
+        raise _foreign("token missing or foreign")
+    if any(len(field.data or "") > MAX_FIELD for field in form):
+        raise Problem("form.too_large", "A field of the form is too long.", status=400)
+    return form
+
+
+def _foreign(detail: str) -> Problem:
+    return Problem(
+        "form.foreign",
+        "This form is not valid any more. Go back, load the page again and repeat it.",
+        detail=detail,
+        status=403,
+    )
+
+
+def _mac(nonce: str, bound_to: str) -> str:
+    key = current_app.secret_key
+    if not isinstance(key, bytes):
+        raise RuntimeError("the application has no secret key")
+    return hmac.digest(key, f"form\0{nonce}\0{bound_to}".encode("utf-8", "replace"), "sha256").hex()
