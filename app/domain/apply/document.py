@@ -41,6 +41,8 @@ class Faults:
 
     document: yaml.Document
     name: str
+    around: Path = ()
+    """What was put around the text to make it a whole file; not told."""
     found: list[Fault] = field(default_factory=list)
 
     def add(self, path: Path, message: str) -> None:
@@ -49,7 +51,10 @@ class Faults:
 
     def sentences(self) -> list[str]:
         """The faults as `file:line: key: what`, in the order of the file."""
-        placed = sorted({(self.document.line_of(f.path), key_of(f.path), f.message) for f in self.found})
+        hidden = len(self.around)
+        placed = sorted(
+            {(self.document.line_of(f.path), key_of(f.path[hidden:]), f.message) for f in self.found}
+        )
         return [f"{self.name}:{line}: {key + ': ' if key else ''}{message}" for line, key, message in placed]
 
     def check(self) -> None:
@@ -72,18 +77,43 @@ def key_of(path: Path) -> str:
     return text.removeprefix(".")
 
 
-def read(
-    text: str, *, name: str, environ: Mapping[str, str], read_file: Callable[[str], str]
-) -> tuple[ApplyFile, Faults]:
-    """The entries of an apply file. Raises `Refused` with every fault of shape.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where `{env: NAME}` and `{file: PATH}` are read from."""
 
-    `read_file` gives the text behind `{file: PATH}`; it raises `OSError` or `UnicodeDecodeError`.
-    """
+    environ: Mapping[str, str]
+    read_file: Callable[[str], str]
+    """The text of a file. Raises `OSError` or `UnicodeDecodeError`."""
+
+
+def read(text: str, *, name: str, sources: Sources) -> tuple[ApplyFile, Faults]:
+    """The entries of an apply file. Raises `Refused` with every fault of shape."""
+    return _read(Faults(_parse(text, name), name), sources)
+
+
+def read_object(
+    text: str, *, name: str, sources: Sources, section: str, tenant: str
+) -> tuple[ApplyFile, Faults]:
+    """One object of a section (`clients`), as a file that says nothing else. Raises `Refused`."""
+    document = _parse(text, name)
+    if section == "tenants":
+        value: Any = {"tenants": [document.value]}
+        around: Path = ("tenants", 0)
+    else:
+        value = {"tenants": [{"slug": tenant, section: [document.value]}]}
+        around = ("tenants", 0, section, 0)
+    lines = {(*around, *path): line for path, line in document.lines.items()}
+    return _read(Faults(yaml.Document(value, lines), name, around), sources)
+
+
+def _parse(text: str, name: str) -> yaml.Document:
     try:
-        document = yaml.parse(text)
+        return yaml.parse(text)
     except yaml.YamlError as fault:
         raise Refused([f"{name}:{fault.line or 1}: {fault.message}"]) from None
-    faults = Faults(document, name)
+
+
+def _read(faults: Faults, sources: Sources) -> tuple[ApplyFile, Faults]:
     substituted: set[Path] = set()
 
     def resolve(value: Any, path: Path) -> Any:
@@ -94,13 +124,13 @@ def read(
                 and isinstance(value[kind], str)
             ):
                 substituted.add(path)
-                return _substitute(kind, value[kind], path, faults, environ, read_file)
+                return _substitute(kind, value[kind], path, faults, sources)
             return {key: resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [resolve(item, (*path, index)) for index, item in enumerate(value)]
         return value
 
-    value = resolve(document.value, ())
+    value = resolve(faults.document.value, ())
     faults.check()
     entries = _validate(value, substituted, faults)
     faults.check()
@@ -108,20 +138,13 @@ def read(
     return entries, faults
 
 
-def _substitute(
-    kind: str,
-    source: str,
-    path: Path,
-    faults: Faults,
-    environ: Mapping[str, str],
-    read_file: Callable[[str], str],
-) -> str:
+def _substitute(kind: str, source: str, path: Path, faults: Faults, sources: Sources) -> str:
     if kind == "env":
-        if source not in environ:
+        if source not in sources.environ:
             faults.add(path, f"the environment has no variable {source}")
-        return environ.get(source, "")
+        return sources.environ.get(source, "")
     try:
-        return read_file(source).removesuffix("\n").removesuffix("\r")
+        return sources.read_file(source).removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as fault:
         faults.add(path, f"cannot read {source}: {fault}")
         return ""

@@ -1,0 +1,156 @@
+"""`watchword tenant|user|group|role|client|resource list|show|create|update|delete`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.commands.applying import parts_of, read_text, shown_name, sources_of, tell
+from app.commands.runtime import answer, json_option, services, tenant_of, tenant_option
+from app.kernel.errors import Problem
+
+if TYPE_CHECKING:
+    from app.web.services import Services
+
+_KINDS = {
+    "tenant": ("tenants", "slug", "Tenants (organizations)."),
+    "user": ("users", "username", "People."),
+    "group": ("groups", "name", "Groups of people."),
+    "role": ("roles", "name", "Roles: named sets of permissions."),
+    "client": ("clients", "client_id", "OAuth clients."),
+    "resource": ("resources", "identifier", "Protected resources (APIs) and their scopes."),
+}
+
+
+def _group(kind: str) -> click.Group:
+    section, key, doc = _KINDS[kind]
+    group = click.Group(kind, help=doc)
+    options = [json_option] if kind == "tenant" else [tenant_option, json_option]
+
+    def add(name: str, doc: str, run: Any, *arguments: Any) -> None:
+        command: Any = click.command(name, help=doc)
+        for wrap in (*arguments, *options):
+            run = wrap(run)
+        group.add_command(command(run))
+
+    named = click.argument("name", metavar=key.upper())
+    file = click.argument("file", metavar="FILE|-")
+
+    def show_list(*, as_json: bool, slug: str = "") -> None:
+        found = _list(section, slug)
+        answer(found, found, as_json=as_json)
+
+    def show(*, name: str, as_json: bool, slug: str = "") -> None:
+        with services() as parts:
+            found = _describe(parts, kind, slug, name)
+        answer(found, (), as_json=True)
+
+    def create(*, file: str, as_json: bool, slug: str = "") -> None:
+        _write(kind, slug, file, action="create", as_json=as_json)
+
+    def update(*, file: str, as_json: bool, slug: str = "") -> None:
+        _write(kind, slug, file, action="update", as_json=as_json)
+
+    def delete(*, name: str, as_json: bool, slug: str = "") -> None:
+        _delete(kind, slug, name, as_json=as_json)
+
+    add("list", f"List the {key} of every {kind}.", show_list)
+    add("show", f"Show a {kind} as the apply file would say it.", show, named)
+    add("create", f"Create a {kind} from an apply object in FILE.", create, file)
+    add(
+        "update", f"Change a {kind} by an apply object in FILE; what it does not mention stays.", update, file
+    )
+    add("delete", f"Delete a {kind}.", delete, named)
+    return group
+
+
+def _list(section: str, slug: str) -> list[str]:
+    from sqlalchemy import select
+
+    from app.domain.apply import export
+    from app.domain.models import Tenant
+    from app.infra.tenancy import SystemReason
+
+    with services() as parts:
+        if section == "tenants":
+            with parts.tenancy.system(SystemReason.TENANT_DIRECTORY) as session:
+                return list(session.scalars(select(Tenant.slug).order_by(Tenant.slug)))
+        tenant = tenant_of(parts, slug)
+        found: list[str] = []
+        while True:
+            with parts.tenancy.session(tenant.id) as session:
+                page = export.names(session, section, after=found[-1] if found else "")
+            if not page:
+                return found
+            found += page
+
+
+def _describe(parts: "Services", kind: str, slug: str, name: str) -> dict[str, Any]:
+    """The object as an apply entry. Raises `Problem` (`<kind>.unknown`)."""
+    from app.domain import tenants
+    from app.domain.apply import export
+    from app.infra.tenancy import SystemReason
+
+    if kind == "tenant":
+        with parts.tenancy.system(SystemReason.TENANT_DIRECTORY) as session:
+            row = tenants.find(session, name)
+            found = export.tenant(row) if row else None
+    else:
+        with parts.tenancy.session(tenant_of(parts, slug).id) as session:
+            found = export.describe(session, _KINDS[kind][0], name)
+    if found is None:
+        raise Problem(f"{kind}.unknown", f"There is no {kind} {name}.", status=404)
+    return found
+
+
+def _write(kind: str, slug: str, file: str, *, action: str, as_json: bool) -> None:
+    from app.domain.apply import document
+    from app.domain.apply.run import apply
+
+    section, key, _ = _KINDS[kind]
+    entries, faults = document.read_object(
+        read_text(file), name=shown_name(file), sources=sources_of(file), section=section, tenant=slug
+    )
+    entry: Any = entries.tenants[0] if kind == "tenant" else getattr(entries.tenants[0], section)[0]
+    if entry.state == "absent":
+        raise click.UsageError(f"`state: absent` has no place here; use `watchword {kind} delete`.")
+    name = getattr(entry, key)
+    with services() as parts:
+        if kind != "tenant":
+            tenant_of(parts, slug)
+        if _exists(parts, kind, slug, name) != (action == "update"):
+            if action == "create":
+                raise Problem(f"{kind}.exists", f"There is a {kind} {name} already.", status=409)
+            raise Problem(f"{kind}.unknown", f"There is no {kind} {name}.", status=404)
+        report = apply(parts_of(parts), entries, faults, via="cli")
+        parts.versions.touch()
+    tell(report, dry_run=False, as_json=as_json)
+
+
+def _exists(parts: "Services", kind: str, slug: str, name: str) -> bool:
+    try:
+        found = _describe(parts, kind, slug, name)
+    except Problem:
+        return False
+    # People are found by their e-mail address too, which names somebody else here.
+    return kind != "user" or found["username"].casefold() == name.casefold()
+
+
+def _delete(kind: str, slug: str, name: str, *, as_json: bool) -> None:
+    import json
+
+    from app.domain.apply import document
+    from app.domain.apply.run import apply
+
+    section, key, _ = _KINDS[kind]
+    with services() as parts:
+        found = _describe(parts, kind, slug, name)
+        gone = json.dumps({key: found[key], "state": "absent"})
+        entries, faults = document.read_object(
+            gone, name="this command", sources=sources_of("-"), section=section, tenant=slug
+        )
+        report = apply(parts_of(parts), entries, faults, via="cli")
+        parts.versions.touch()
+    tell(report, dry_run=False, as_json=as_json)
+
+
+GROUPS = tuple(_group(kind) for kind in _KINDS)

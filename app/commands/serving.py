@@ -1,0 +1,53 @@
+"""`watchword serve`, `worker`, `migrate`."""
+
+import click
+
+from app.commands.runtime import say, settings
+
+
+@click.command()
+@click.option("--no-worker", is_flag=True, help="Leave the background worker to `watchword worker`.")
+@click.option(
+    "--server",
+    type=click.Choice(["granian", "gunicorn"]),
+    default="granian",
+    show_default=True,
+    help="Which web server.",
+)
+def serve(*, no_worker: bool, server: str) -> int:
+    """Serve, with one background worker.
+
+    Migrates the database when it may, and makes the default tenant when there is none. Ends on SIGTERM.
+    """
+    from app import serving
+    from app.commands.first_start import prepare
+
+    found = settings()
+    prepare(found)
+    say(f"Issuer: {found.base_url}")
+    say("The first administrator is made with a one-time link: watchword admin link")
+    return serving.serve(
+        found, server="gunicorn" if server == "gunicorn" else "granian", with_worker=not no_worker
+    )
+
+
+@click.command()
+def worker() -> int:
+    """Deliver mail, append the audit, and keep house, until SIGTERM."""
+    from app import worker as background
+
+    background.run(settings())
+    return 0
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables up to date; make the default tenant when there is none.
+
+    On PostgreSQL set WATCHWORD_MIGRATION_DATABASE_URL to the role that owns the tables. Safe to run again, and
+    while the previous release still serves.
+    """
+    from app.commands.first_start import migrate_and_prepare
+
+    migrate_and_prepare(settings())
+    say("The database is up to date.")
