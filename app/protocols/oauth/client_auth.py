@@ -14,8 +14,7 @@ from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory, ClientRecord
 from app.infra import audit
 from app.infra.audit import Event
-from app.infra.state import Increment, Key
-from app.kernel.secrets import lookup_hash
+from app.infra.limits import CLIENT_FAILURES, CLIENT_REQUESTS, NETWORK_FAILURES, network_of
 from app.protocols.oauth import assertions, errors
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.errors import OAuthError
@@ -152,14 +151,15 @@ class ClientAuthentication:
 
     def _failed(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
         """Count the failure and put it on record. Raises `OAuthError` instead of `error` once there were too many."""
-        trip = Trip(self._state)
-        trip.add(_failures_from(request, 1), errors.TOO_MANY_FAILURES)
-        trip.add(_failures_of(request, client_id or "", 1), errors.TOO_MANY_FAILURES)
+        trip, tenant_id = Trip(self._state), request.tenant.id
+        network = network_of(request.remote_address)
+        trip.add(NETWORK_FAILURES.count(tenant_id, network), errors.TOO_MANY_FAILURES)
+        trip.add(CLIENT_FAILURES.count(tenant_id, client_id or "", network), errors.TOO_MANY_FAILURES)
         trip.add(
             audit.operation(
                 Event(
                     "client.authentication.fail",
-                    tenant_id=request.tenant.id,
+                    tenant_id=tenant_id,
                     outcome="failure",
                     reason=error.code,
                     ip=request.remote_address,
@@ -172,24 +172,8 @@ class ClientAuthentication:
         trip.go()
 
 
-FAILURES_OF_CLIENT, FAILURES_FROM_ADDRESS, FAILURE_SECONDS = 20, 100, 300
-REQUESTS_OF_CLIENT, REQUEST_SECONDS = 300_000, 60
-
-
 def _add_limits(request: ProtocolRequest, client_id: str, trip: Trip) -> None:
-    """Ask whether this client may go on: from an address that guessed too often, even the right secret is refused."""
-    trip.add(_failures_of(request, client_id, 0), errors.TOO_MANY_FAILURES)
-    key = Key(request.tenant.id, "rate", f"client:{client_id}")
-    trip.add(Increment(key, REQUEST_SECONDS, limit=REQUESTS_OF_CLIENT), errors.RATE_LIMITED)
-
-
-def _failures_of(request: ProtocolRequest, client_id: str, amount: int) -> Increment:
-    name = lookup_hash(f"{client_id}\0{request.remote_address}")
-    return Increment(
-        Key(request.tenant.id, "client-failures", name), FAILURE_SECONDS, amount, FAILURES_OF_CLIENT
-    )
-
-
-def _failures_from(request: ProtocolRequest, amount: int) -> Increment:
-    key = Key(request.tenant.id, "address-failures", request.remote_address)
-    return Increment(key, FAILURE_SECONDS, amount, FAILURES_FROM_ADDRESS)
+    """Ask whether this client may go on: where somebody guessed too often, even the right secret is refused."""
+    tenant_id, network = request.tenant.id, network_of(request.remote_address)
+    trip.add(CLIENT_FAILURES.look(tenant_id, client_id, network), errors.TOO_MANY_FAILURES)
+    trip.add(CLIENT_REQUESTS.count(tenant_id, client_id), errors.RATE_LIMITED)

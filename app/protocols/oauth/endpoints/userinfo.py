@@ -10,6 +10,7 @@ from app.domain.access import rbac
 from app.domain.access.rbac import NOBODY
 from app.domain.clients import ClientRecord
 from app.domain.models import Grant, User
+from app.infra.limits import USERINFO_FAILURES, network_of
 from app.protocols.oauth import errors, tokens
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
@@ -36,8 +37,16 @@ class UserInfo:
 
     def _claims(self, request: ProtocolRequest) -> dict[str, Any]:
         parts, tenant = self._parts, request.tenant
-        exchange = Exchange(parts, request)
-        token = tokens.read(_presented(request), tenant, parts.keyring, parts.revocations, exchange.trip)
+        exchange, network = Exchange(parts, request), network_of(request.remote_address)
+        presented = _presented(request)
+        exchange.trip.add(USERINFO_FAILURES.look(tenant.id, network), errors.TOO_MANY_FAILURES)
+        try:
+            token = tokens.read(presented, tenant, parts.keyring, parts.revocations, exchange.trip)
+        except OAuthError as error:
+            if error.error == "invalid_token":
+                exchange.trip.add(USERINFO_FAILURES.count(tenant.id, network), errors.TOO_MANY_FAILURES)
+                exchange.trip.go()
+            raise
         if tenant.issuer not in token.audience:
             raise errors.TOKEN_AUDIENCE(f"meant for {token.audience}")
         if token.grant_id is None:
