@@ -1,5 +1,6 @@
 """The `watchword` command: its subcommands, and the one place where their errors become sentences."""
 
+import io
 import sys
 from typing import NoReturn
 
@@ -42,6 +43,10 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command of `sys.argv` and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a character shows something in its place.
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,6 +1,7 @@
 """`watchword apply`: one file, one transaction."""
 
 import os
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -67,9 +68,7 @@ def parts_of(parts: "Services") -> "Parts":
 def read_text(file: str) -> str:
     """The text of a file, or of standard input for `-`. Raises `click.ClickException`."""
     try:
-        return (
-            click.get_text_stream("stdin", "utf-8").read() if file == "-" else Path(file).read_text("utf-8")
-        )
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise click.ClickException(f"cannot read {shown_name(file)}: {fault}") from None
 

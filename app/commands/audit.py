@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.commands.runtime import answer, json_option, services, tenant_of, tenant_option
+from app.commands.runtime import answer, json_option, say, services, tenant_of, tenant_option
 from app.kernel.errors import Problem
 
 _POLL_SECONDS = 1.0
@@ -27,11 +27,14 @@ def audit() -> None:
 def tail(*, count: int, follow: bool, slug: str, as_json: bool) -> None:
     """Show the newest records, oldest first; with --json one object per line."""
     from app.infra import audit_chain
+    from app.infra.audit import TOPIC
 
     with services() as parts:
         tenant = tenant_of(parts, slug)
         with parts.tenancy.session(tenant.id) as session:
             found = audit_chain.tail(session, count)[::-1]
+        if waiting := parts.outbox.backlog().waiting.get(TOPIC):
+            say(f"{waiting} events wait for a background worker to append them.")
         last = 0
         while True:
             for record in found:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +72,7 @@ def say(message: str) -> None:
 
 def read_secret(argument: str) -> str:
     """A secret of the command line, or the first line of standard input for `-`."""
-    return click.get_text_stream("stdin").readline().strip() if argument == "-" else argument
+    return sys.stdin.readline().strip() if argument == "-" else argument
 
 
 def _parse_yaml(text: str) -> Any:
