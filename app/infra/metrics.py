@@ -89,8 +89,8 @@ def hashing_refused() -> None:
     _HASHING_REFUSED.inc()
 
 
-def exposition(backlog: Backlog, worker_age_seconds: int | None) -> bytes:
-    """Everything, of all processes, in Prometheus' text format."""
+def exposition(backlog: Backlog | None, worker_age_seconds: int | None) -> bytes:
+    """Everything, of all processes, in Prometheus' text format. Without `backlog`: the database does not answer."""
     registry = CollectorRegistry()
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder:
@@ -98,7 +98,8 @@ def exposition(backlog: Backlog, worker_age_seconds: int | None) -> bytes:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(REGISTRY)
-    registry.register(_Now(backlog, worker_age_seconds))
+    if backlog is not None:
+        registry.register(_Now(backlog, worker_age_seconds))
     return generate_latest(registry)
 
 

@@ -4,27 +4,30 @@ from flask import Flask
 
 from app.kernel import paths
 from app.protocols.oauth import server
-from app.web import pages
+from app.web import api, pages
 from app.web.context import Locator
 from app.web.edge import Edge
+from app.web.health import Probes
 from app.web.observer import RequestObserver
 from app.web.services import Services
 from app.web.wellknown import WellKnown
 
 
 def build(services: Services) -> Flask:
-    """The application over these parts. `app.wsgi_app` is the edge; what it does not answer goes on to Flask."""
+    """The application over these parts: `app.wsgi_app` is the probes, then the edge; the rest goes on to Flask."""
     app = Flask("app", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
     app.extensions["watchword"] = services
     app.json.sort_keys = False  # type: ignore[attr-defined]
     pages.register(app, services)
-    app.wsgi_app = Edge(  # type: ignore[method-assign]
+    api.register(app)
+    edge = Edge(
         app.wsgi_app,
         settings=services.settings,
         locator=Locator(services.tenants, services.settings.base_url),
         handlers=_handlers(services),
         observe=RequestObserver(services.settings.log_level),
     )
+    app.wsgi_app = Probes(edge, services)  # type: ignore[method-assign]
     return app
 
 

@@ -1,0 +1,88 @@
+"""Who calls the API: the access token, what it allows, and what its person may do (RFC 6750)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import g, request
+
+from app.domain import users
+from app.domain.access import rbac
+from app.domain.access.rbac import Access
+from app.domain.models import User
+from app.domain.tenants import TenantContext
+from app.protocols.oauth import errors, tokens
+from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.tokens import AccessToken
+from app.protocols.oauth.trip import Trip
+from app.web import pages
+
+READ = "watchword:read"
+ADMIN = "watchword:admin"
+
+SCOPES: Mapping[str, str] = {
+    READ: "See this organization's settings and records",
+    ADMIN: "Change this organization's settings and records",
+}
+"""Scopes of our own API. A client asks for them once the tenant has a resource whose identifier is its issuer."""
+
+_REALM = 'Bearer realm="api"'
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A person, through a client they allowed."""
+
+    tenant: TenantContext
+    token: AccessToken
+    user: User
+    access: Access
+
+
+def authenticate(scope: str | None, permission: str | None) -> Caller:
+    """The caller, whose token carries `scope` and who holds `permission`.
+
+    `watchword:admin` includes `watchword:read`. Raises `OAuthError` (401, 403) with a challenge, and `Problem`
+    (`permission.missing`, 403).
+    """
+    try:
+        return _caller(pages.tenant(), scope, permission)
+    except OAuthError as error:
+        g.challenge = _challenge(error, scope)
+        raise
+
+
+def _caller(tenant: TenantContext, scope: str | None, permission: str | None) -> Caller:
+    parts = pages.services()
+    token = tokens.read(_presented(), tenant, parts.keyring, parts.revocations, Trip(parts.state))
+    if tenant.issuer not in token.audience:
+        raise errors.TOKEN_AUDIENCE(f"meant for {token.audience}")
+    if token.grant_id is None:
+        raise errors.TOKEN_NO_SUBJECT("issued to a client for itself")
+    if scope is not None and not {scope, ADMIN}.intersection(token.scopes):
+        raise errors.SCOPE_INSUFFICIENT(f"needs {scope}")
+    if parts.clients.get(tenant.id, token.client_id) is None:
+        raise errors.TOKEN_REVOKED("its client was removed or disabled")
+    with parts.tenancy.session(tenant.id) as session:
+        user = users.get(session, token.claims["sub"])
+        if user is None or user.disabled_at is not None:
+            raise errors.TOKEN_REVOKED("its person is gone")
+        access = rbac.access_of(session, user.id)
+    if permission is not None:
+        rbac.require(access, permission)
+    return Caller(tenant, token, user, access)
+
+
+def _presented() -> str:
+    """The token of the Authorization header; nowhere else is it taken from (RFC 6750 section 2.1)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise errors.TOKEN_MISSING()
+    return token.strip()
+
+
+def _challenge(error: OAuthError, scope: str | None) -> str:
+    """RFC 6750 section 3; a request without a token is not told of an error (section 3.1)."""
+    if error.case is errors.TOKEN_MISSING:
+        return _REALM
+    wanted = f', scope="{scope}"' if error.case is errors.SCOPE_INSUFFICIENT else ""
+    return f'{_REALM}, error="{error.error}", error_description="{error.public}"{wanted}'

@@ -1,0 +1,185 @@
+"""How the protocols' endpoints look in OpenAPI: their forms and answers. Which there are, `web.endpoints` says."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.web.endpoints import Endpoint
+
+_TEXT = {"type": "string"}
+_FORM = "application/x-www-form-urlencoded"
+
+_CLIENT = {
+    "client_id": _TEXT,
+    "client_secret": _TEXT,
+    "client_assertion": _TEXT,
+    "client_assertion_type": {"const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+}
+_AUTHORIZATION = {
+    "client_id": _TEXT,
+    "response_type": {"enum": ["code"]},
+    "redirect_uri": {"type": "string", "format": "uri"},
+    "scope": _TEXT,
+    "state": _TEXT,
+    "code_challenge": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+    "code_challenge_method": {"const": "S256"},
+    "nonce": _TEXT,
+    "response_mode": {"enum": ["query", "form_post"]},
+    "prompt": _TEXT,
+    "max_age": {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    "acr_values": _TEXT,
+    "login_hint": _TEXT,
+    "id_token_hint": _TEXT,
+    "ui_locales": _TEXT,
+    "claims": _TEXT,
+    "resource": {"type": "string", "format": "uri"},
+}
+
+_FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "token": (
+        {
+            "grant_type": {"enum": ["authorization_code", "refresh_token", "client_credentials"]},
+            "code": _TEXT,
+            "redirect_uri": _TEXT,
+            "code_verifier": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{43,128}$"},
+            "refresh_token": _TEXT,
+            "scope": _TEXT,
+            "resource": {"type": "array", "items": _TEXT},
+            **_CLIENT,
+        },
+        ("grant_type",),
+    ),
+    "revoke": ({"token": _TEXT, "token_type_hint": _TEXT, **_CLIENT}, ("token",)),
+    "introspect": ({"token": _TEXT, "token_type_hint": _TEXT, **_CLIENT}, ("token",)),
+    "userinfo": ({"access_token": _TEXT}, ()),
+    "authorize": (_AUTHORIZATION, ("client_id", "response_type")),
+    "logout": (
+        {
+            "id_token_hint": _TEXT,
+            "logout_hint": _TEXT,
+            "client_id": _TEXT,
+            "post_logout_redirect_uri": _TEXT,
+            "state": _TEXT,
+            "ui_locales": _TEXT,
+        },
+        (),
+    ),
+}
+"""Parameters by endpoint, and which are required."""
+
+_ANSWERS: Mapping[str, str] = {
+    "token": "TokenResponse",
+    "introspect": "Introspection",
+    "userinfo": "UserInfo",
+    "openid_configuration": "Metadata",
+    "oauth_metadata": "Metadata",
+    "jwks": "KeySet",
+}
+_SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
+    "token": [{"client_basic": []}, {}],
+    "revoke": [{"client_basic": []}, {}],
+    "introspect": [{"client_basic": []}, {}],
+    "userinfo": [{"bearer": []}, {}],
+}
+
+SCHEMAS: dict[str, Any] = {
+    "OAuthError": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": _TEXT, "error_description": _TEXT},
+    },
+    "TokenResponse": {
+        "type": "object",
+        "required": ["access_token", "token_type", "expires_in"],
+        "properties": {
+            "access_token": _TEXT,
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"type": "integer"},
+            "scope": _TEXT,
+            "refresh_token": _TEXT,
+            "id_token": _TEXT,
+        },
+    },
+    "Introspection": {
+        "type": "object",
+        "required": ["active"],
+        "properties": {"active": {"type": "boolean"}},
+    },
+    "UserInfo": {"type": "object", "required": ["sub"], "properties": {"sub": _TEXT}},
+    "Metadata": {
+        "type": "object",
+        "required": ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"],
+        "properties": {"issuer": {"type": "string", "format": "uri"}},
+    },
+    "KeySet": {
+        "type": "object",
+        "required": ["keys"],
+        "properties": {
+            "keys": {
+                "type": "array",
+                "items": {"type": "object", "required": ["kty", "kid", "alg", "use"]},
+            }
+        },
+    },
+}
+
+_OAUTH_REFUSALS = {
+    400: "The request is not valid.",
+    401: "The client or the token is not.",
+    403: "The token's scope does not allow this.",
+    411: "The request needs a Content-Length.",
+    413: "The body is too large.",
+    429: "Too many requests. Try again after `Retry-After` seconds.",
+    503: "Something this server stands on does not answer. Try again after `Retry-After` seconds.",
+}
+_PAGE_ANSWERS = {
+    200: "A page.",
+    302: "On to the client.",
+    303: "On to a page of this server, or to the client.",
+    400: "A page that says what is wrong.",
+    404: "A page that says what is wrong.",
+    413: "A page that says what is wrong.",
+    429: "A page that says what is wrong.",
+    503: "A page that asks to try again.",
+}
+
+
+def operations(endpoint: Endpoint) -> dict[str, Any]:
+    """The path item of one endpoint: an operation per method."""
+    return {method.lower(): _operation(endpoint, method) for method in endpoint.methods if method != "HEAD"}
+
+
+def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "operationId": endpoint.name
+        if method == endpoint.methods[0]
+        else f"{endpoint.name}_{method.lower()}",
+        "summary": endpoint.summary,
+        "tags": ["protocol"],
+        "responses": _responses(endpoint),
+    }
+    if endpoint.name in _SECURITY:
+        said["security"] = _SECURITY[endpoint.name]
+    properties, required = _FORMS.get(endpoint.name, ({}, ()))
+    if method == "POST":
+        schema = {"type": "object", "properties": properties, "required": list(required)}
+        said["requestBody"] = {"required": bool(required), "content": {_FORM: {"schema": schema}}}
+    elif endpoint.answered_by == "flask":
+        said["parameters"] = [
+            {"name": name, "in": "query", "required": name in required, "schema": schema}
+            for name, schema in properties.items()
+        ]
+    return said
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.answered_by == "flask":
+        page = {"text/html": {"schema": _TEXT}}
+        return {str(status): {"description": said, "content": page} for status, said in _PAGE_ANSWERS.items()}
+    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
+    found: dict[str, Any] = {
+        str(status): {"description": said, "content": refusal} for status, said in _OAUTH_REFUSALS.items()
+    }
+    done: dict[str, Any] = {"description": "Done."}
+    if (schema := _ANSWERS.get(endpoint.name)) is not None:
+        done["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"200": done, **found}
