@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from app.domain.tenants import TenantContext
-    from app.wiring import Services
+    from app.web.services import Services
 
 EMBEDDED, PRODUCTION = "embedded", "production"
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.infra import filter_check
 from app.kernel.errors import Unavailable
 
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -66,6 +67,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     engine = create_engine(found, hide_parameters=True, **options)
     prepare(engine)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", filter_check.check)
     _forget_when_forked(engine)
     return engine
 

@@ -92,3 +92,15 @@ class TenantOwned(TenantScoped):
     tenant_id: Mapped[str] = mapped_column(
         ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True, sort_order=-1
     )
+
+
+def tenant_tables() -> dict[str, str]:
+    """Every table with rows of tenants, and the column that says whose. The models have to be imported."""
+    found = {}
+    for mapper in Base.registry.mappers:
+        name = str(mapper.local_table.name)  # type: ignore[attr-defined]
+        if issubclass(mapper.class_, TenantScoped):
+            found[name] = "tenant_id"
+        elif issubclass(mapper.class_, TenantRoot):
+            found[name] = "id"
+    return dict(sorted(found.items()))

@@ -13,24 +13,12 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app.infra.database import outages
-from app.infra.db import Base, TenantRoot, TenantScoped
+from app.infra.db import Base, tenant_tables
 from app.infra.tenancy import SYSTEM_ROLE
 from app.kernel.errors import ConfigurationError
 
 TENANT_POLICY, SYSTEM_POLICY = "watchword_tenant", "watchword_system"
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
-
-
-def tenant_tables() -> dict[str, str]:
-    """Every table with rows of tenants, and the column that says whose. The models have to be imported."""
-    found = {}
-    for mapper in Base.registry.mappers:
-        name = str(mapper.local_table.name)  # type: ignore[attr-defined]
-        if issubclass(mapper.class_, TenantScoped):
-            found[name] = "tenant_id"
-        elif issubclass(mapper.class_, TenantRoot):
-            found[name] = "id"
-    return dict(sorted(found.items()))
 
 
 def deployment_tables() -> list[str]:

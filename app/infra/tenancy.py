@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.infra.database import BEGIN_OPTION, outages
-from app.infra.tenant_guard import TenancyError, TenantSession
+from app.infra.filter_check import TenancyError
+from app.infra.tenant_guard import TenantSession
 
 __all__ = ["SYSTEM_ROLE", "SystemReason", "Tenancy", "TenancyError", "tenant_of"]
 

@@ -1,25 +1,32 @@
 """The ORM session of one tenant, or of none: every statement is filtered, every written row checked.
 
 The filter is applied unconditionally. Applying it only where mappers are detected, as is often shown, leaks through
-`count()`, `exists`, scalar subqueries, common table expressions and unions.
+`count()`, `exists`, scalar subqueries, common table expressions and unions. What it still cannot reach is refused by
+`filter_check`.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Table, TextClause, Update, column, event, inspect, table, update
+from sqlalchemy import (
+    Delete,
+    Insert,
+    TextClause,
+    Update,
+    column,
+    event,
+    inspect,
+    table,
+    update,
+)
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
-from sqlalchemy.sql import visitors
 
 from app.infra.db import TenantRoot, TenantScoped
+from app.infra.filter_check import FILTERED, TenancyError
 
 _TENANTS = table("tenants", column("id"), column("config_version"))
-
-
-class TenancyError(Exception):
-    """Code tried to reach across tenants, or past the filter. Always a fault of ours, never of a caller."""
 
 
 class TenantSession(Session):
@@ -57,24 +64,15 @@ def _on_execute(state: ORMExecuteState) -> None:
         _check_statement(state, session)
     if session.tenant_id is None:
         return
-    statement: Any = state.statement
-    if not state.is_orm_statement or isinstance(getattr(statement, "element", None), TextClause):
-        _refuse_tables(statement)
+    if isinstance(getattr(state.statement, "element", state.statement), TextClause):
+        raise TenancyError("text() cannot be filtered: select from the model")
     for mapper in state.all_mappers:
         if not issubclass(mapper.class_, TenantScoped | TenantRoot):
             raise TenancyError(
                 f"{mapper.class_.__name__} belongs to the deployment: only a system session reads it"
             )
-    state.statement = statement.options(*_filters(session.tenant_id))
-
-
-def _refuse_tables(statement: Any) -> None:
-    """Subqueries on models are filtered wherever they stand; tables and text are not."""
-    for part in visitors.iterate(statement):
-        if isinstance(part, TextClause) or (
-            isinstance(part, Table) and "parententity" not in part._annotations
-        ):
-            raise TenancyError("text() and Core tables are not filtered: select from the model")
+    statement: Any = state.statement
+    state.statement = statement.options(*_filters(session.tenant_id)).execution_options(**{FILTERED: True})
 
 
 def _check_statement(state: ORMExecuteState, session: TenantSession) -> None:
@@ -134,7 +132,7 @@ def _check_conflict(statement: Any, tenant_id: str, model: type) -> None:
     targets = {getattr(t, "name", t) for t in clause.inferred_target_elements or ()}
     if "tenant_id" not in targets:
         raise TenancyError("on_conflict_do_update() needs index_elements that include tenant_id")
-    _check_values([{getattr(key, "key", key): value for key, value in changes}], tenant_id, model)
+    _check_values([{getattr(key, "key", key): value for key, value in changes.items()}], tenant_id, model)
 
 
 def _check_values(rows: Iterable[dict[str, Any]], tenant_id: str, model: type) -> None:

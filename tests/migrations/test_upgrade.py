@@ -16,7 +16,7 @@ from sqlalchemy import Engine, inspect
 from app.domain import models
 from app.infra import migrations, row_security
 from app.infra.database import make_engine
-from app.infra.db import db
+from app.infra.db import db, tenant_tables
 from app.infra.state.sql_tables import state_metadata
 from app.kernel import paths
 from app.kernel.errors import ConfigurationError
@@ -155,7 +155,7 @@ def test_row_level_security_is_on_and_forced_on_every_tenant_table(
             "SELECT tablename, policyname, roles::text, cmd FROM pg_policies"
         ).fetchall()
     secured = {name for name, enabled, forced in rows if enabled and forced}
-    assert secured == set(row_security.tenant_tables())
+    assert secured == set(tenant_tables())
     unsecured = {name for name, *_ in rows} - secured
     assert unsecured == {"alembic_version", *row_security.deployment_tables(), *state_metadata.tables}
     expected = {
