@@ -16,7 +16,8 @@ LIFETIME_SECONDS = 3600
 def create(session: Session, *, recover: bool = False, ttl_seconds: int = LIFETIME_SECONDS) -> str:
     """A new link's token, 256 bits, told once: only its hash is kept. Earlier unused links stop working.
 
-    Raises `Problem` (`admin.exists`) when there is an administrator already, unless `recover`.
+    The session is a tenant's own. Raises `Problem` (`admin.exists`) when there is an administrator already,
+    unless `recover`.
     """
     if not recover:
         _require_none(session)

@@ -38,8 +38,10 @@ class ScopeGroup:
     sensitive: tuple[str, ...]
 
 
-def person_view(user: User) -> PersonView:
+def person_view(user: User | None) -> PersonView | None:
     """Somebody, by name and by what they sign in with."""
+    if user is None:
+        return None
     name = str(user.claims.get("name") or user.username)
     return PersonView(name, user.email or user.username, (name.strip() or "?")[0].upper())
 

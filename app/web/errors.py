@@ -53,7 +53,7 @@ _WORDS = {
 }
 
 _CLIENT_ADVICE = (
-    "This is for the people who run the application: the log of this server has the reason, under the reference."
+    "Tell the people who run the application. The log of this server has more, under the reference."
 )
 
 

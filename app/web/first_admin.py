@@ -7,7 +7,7 @@ from app.infra import audit
 from app.infra.audit import Event
 from app.kernel.errors import Problem
 from app.protocols.login.factors.password import SignedIn
-from app.web import errors, login, pages
+from app.web import errors, pages, sign_in
 from app.web.page_forms import FirstAdminForm, checked, make_token
 
 _FIELDS = {
@@ -61,7 +61,7 @@ def _make(token: str) -> Response:
             else _FIELDS[problem.code]
         )
         return _form(token, recover, values, {field: problem.public}, status=400)
-    return login.sign_in_now(where, made, pages.url("start"))
+    return sign_in.start_session(where, made).deliver(pages.see_other(pages.url("start")), where)
 
 
 def _recovers(token: str) -> bool | None:

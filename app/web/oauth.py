@@ -70,17 +70,20 @@ def _authorize() -> Response:
         found, _ = Interactions(parts.state).begin(where.id, request=asked.to_json(), bound=False)
         return pages.see_other(pages.url("interaction", interaction_id=found.id))
     session = current_session(where)
-    standing = stand(where, asked, client, session)
-    if isinstance(standing.step, Done) and session is not None:
-        finished = complete(where, asked, client, session, allowed_here=False)
-        if finished is not None:
-            return answer(finished)
-    if isinstance(standing.step, Refuse | Need) and (
-        asked.silent or (isinstance(standing.step, Refuse) and standing.step.error != "access_denied")
-    ):
-        errors.note(standing.step.reason, f"client {client.client_id}, {standing.step.error}")
-        return answer(refuse(where, asked, SILENT[standing.step.error]))
+    step = stand(where, asked, client, session).step
+    if isinstance(step, Done):
+        finished = complete(where, asked, client, session, allowed_here=False) if session else None
+        return answer(finished) if finished else begin(where, asked)
+    if is_answered_at_once(asked, step):
+        errors.note(step.reason, f"client {client.client_id} is told {step.error}")
+        return answer(refuse(where, asked, SILENT[step.error]))
     return begin(where, asked)
+
+
+def is_answered_at_once(asked: AuthorizationRequest, step: Need | Refuse) -> bool:
+    """Whether the client is told without a page: it forbade pages, or none would help. A person who may not use the
+    client reads why first."""
+    return asked.silent or (isinstance(step, Refuse) and step.error != "access_denied")
 
 
 def _encoded() -> str | None:

@@ -1,0 +1,106 @@
+"""Whose turn it is: an interaction in the browser it belongs to, and what to say when it is too late."""
+
+from dataclasses import dataclass
+
+from flask import Response, request
+
+from app.domain.clients import ClientRecord
+from app.domain.tenants import TenantContext
+from app.protocols.login.interactions import Interaction, Interactions
+from app.protocols.oauth import responses
+from app.protocols.oauth.responses import Address
+from app.protocols.oauth.steps import refusals
+from app.protocols.oauth.steps.draft import AuthorizationRequest
+from app.web import errors, oauth, pages
+from app.web.cookies import Stub
+from app.web.page_forms import PageForm, checked, make_token
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An interaction, in the browser it belongs to."""
+
+    where: TenantContext
+    found: Interaction
+    stub: Stub
+    is_new: bool
+    """The browser came for it just now and has no cookie yet."""
+
+    @property
+    def bound_to(self) -> str:
+        """What the forms of its pages are bound to."""
+        return f"interaction:{self.found.id}:{self.stub.secret}"
+
+    @property
+    def action(self) -> str:
+        """Where its forms go."""
+        return pages.url("interaction", interaction_id=self.found.id)
+
+    @property
+    def asked(self) -> AuthorizationRequest | None:
+        """The authorization request behind it."""
+        return AuthorizationRequest.from_json(self.found.request) if self.found.request else None
+
+    @property
+    def client(self) -> ClientRecord | None:
+        """The client behind it, unless it was removed meanwhile."""
+        asked = self.asked
+        return pages.services().clients.get(self.where.id, asked.client_id) if asked else None
+
+    def deliver(self, response: Response) -> Response:
+        """The answer, with the cookie of a new interaction on it."""
+        if self.is_new:
+            pages.cookies().set_stub(response, self.where, self.found.id, self.stub)
+        return response
+
+
+def begin(where: TenantContext, return_to: str) -> Turn:
+    """A sign-in nobody asked for but the person. `return_to` names the page of ours to go to."""
+    found, secret = Interactions(pages.services().state).begin(where.id, request=None, return_to=return_to)
+    if secret is None:
+        raise RuntimeError("a bound interaction has a secret")
+    return Turn(where, found, Stub(secret), is_new=True)
+
+
+def resume(interaction_id: str) -> Turn | Response:
+    """The interaction of a page, or what to say when there is none for this browser."""
+    where, stub = pages.tenant(), pages.cookies().stub(pages.tenant(), interaction_id)
+    interactions = Interactions(pages.services().state)
+    found = interactions.find(where.id, interaction_id)
+    if found is None:
+        return expired(where, interaction_id, stub)
+    if found.browser is None and (bound := interactions.bind(where.id, found)) is not None:
+        found, secret = bound
+        asked = AuthorizationRequest.from_json(found.request) if found.request else None
+        return Turn(where, found, oauth.stub_of(secret, asked), is_new=True)
+    if stub is None or not found.is_for(stub.secret):
+        errors.note("interaction.other_browser", "the interaction belongs to another browser")
+        return expired(where, interaction_id, None)
+    return Turn(where, found, stub, is_new=False)
+
+
+def expired(where: TenantContext, interaction_id: str, stub: Stub | None) -> Response:
+    """Too late, but no dead end (contracts 18): start again at the client, or take its answer to it."""
+    client = pages.services().clients.get(where.id, stub.client_id) if stub and stub.client_id else None
+    if stub is None or client is None:
+        return pages.page("login/expired.html", 400, opener=True, home=pages.url("start"))
+    link = client.metadata.get("initiate_login_uri") or client.metadata.get("client_uri")
+    bound_to = f"return:{interaction_id}:{stub.secret}"
+    address = None
+    if stub.redirect_uri is not None and client.allows_redirect(stub.redirect_uri):
+        address = Address(stub.redirect_uri, stub.response_mode, stub.state, where.issuer)
+    if address and not link and request.method == "POST" and request.form.get("step") == "return":
+        checked(PageForm, bound_to)
+        response = oauth.answer(responses.refusal(address, refusals.EXPIRED), after_post=True)
+        pages.cookies().delete_stub(response, where, interaction_id)
+        return response
+    return pages.page(
+        "login/expired.html",
+        400,
+        opener=True,
+        client_name=client.name,
+        link=link,
+        action=pages.url("interaction", interaction_id=interaction_id) if address else "",
+        csrf=make_token(bound_to),
+        home=pages.url("start"),
+    )

@@ -1,0 +1,214 @@
+"""A whole deployment with a demo tenant, served from a thread: what the browser tests and the screenshots look at."""
+
+import dataclasses
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from sqlalchemy import delete
+from werkzeug.serving import make_server
+
+from app import create_app, wiring
+from app.domain import admin_links, clients, consents, first_start, tenants, users
+from app.domain.consents import ISSUER
+from app.domain.models import Group, MailboxMessage, Resource, ResourceScope, UserGroup
+from app.domain.tenants import TenantContext
+from app.infra import migrations
+from app.infra.state import Delete, Key
+from app.infra.tenancy import SystemReason
+from app.kernel.secrets import lookup_hash
+from app.kernel.settings import Settings
+from app.web.services import Services
+from tests.conftest import new_master_key
+
+PASSWORD = "correct-horse-battery"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWJhpJk5nZ3Fs"
+API = "https://api.example.com"
+PAYMENTS = "https://payments.example.com"
+
+
+_MAIL = (
+    (
+        "Confirm your e-mail address",
+        "Hello Alice,\n\nopen this link to confirm your address:\n\nhttp://localhost:8000/confirm/4f1c",
+    ),
+    (
+        "A new sign-in",
+        "Hello Alice,\n\nyou signed in from Chromium on Linux.\nIf it was not you, change your password.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What is in the demo tenant."""
+
+    tenant: TenantContext
+    callback: str
+
+
+class Site:
+    """A running server, and beside it the application the demo clients' redirect URIs point to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.received: list[tuple[str, dict[str, str]]] = []
+        """What came to the application: method and parameters."""
+        self._application = make_server("127.0.0.1", 0, self._receive, threaded=True)
+        self._callback = f"http://127.0.0.1:{self._application.server_port}/cb"
+        # The port is known once the socket is bound, and the issuer needs it: bind first.
+        self._server = make_server("127.0.0.1", 0, lambda e, s: [], threaded=True)
+        self.base_url = f"http://localhost:{self._server.server_port}"
+        settings = Settings(
+            base_url=self.base_url, data_dir=folder, master_key=new_master_key(), log_level="WARNING"
+        )
+        migrations.upgrade(settings)
+        self.services: Services = dataclasses.replace(wiring.build(settings), sign_in_floor_seconds=0.05)
+        first_start.ensure_default_tenant(self.services.tenancy, self.services.keyring)
+        self.demo = self._populate()
+        self._server.app = create_app(settings, services=self.services).wsgi_app
+        self._threads = [
+            threading.Thread(target=server.serve_forever, daemon=True)
+            for server in (self._server, self._application)
+        ]
+
+    def __enter__(self) -> "Site":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def _receive(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length).decode() if length else environ["QUERY_STRING"]
+        if environ["PATH_INFO"] == "/cb":
+            self.received.append((environ["REQUEST_METHOD"], dict(parse_qsl(body))))
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [b"<!doctype html><title>Application</title><h1 id=arrived>You arrived</h1>"]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server, thread in zip((self._server, self._application), self._threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
+        self.services.close()
+
+    def authorize_url(self, client_id: str = "docs", **changes: str | list[str]) -> str:
+        """Where a demo client sends people."""
+        parameters: dict[str, Any] = {
+            "client_id": client_id,
+            "redirect_uri": self._callback,
+            "response_type": "code",
+            "scope": "openid profile email",
+            "state": "st&<\"'>ä",
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        return f"{self.base_url}/authorize?{urlencode(parameters, doseq=True)}"
+
+    def admin_link(self) -> str:
+        """A link that makes the first administrator."""
+        with self.services.tenancy.session(self.demo.tenant.id, write=True) as session:
+            return f"{self.base_url}/first-admin/{admin_links.create(session, recover=True)}"
+
+    def allow_everything(self, username: str) -> None:
+        """Consents of somebody, as if given."""
+        with self.services.tenancy.session(self.demo.tenant.id, write=True) as session:
+            user = users.find_by_login(session, username)
+            assert user is not None
+            openid = {ISSUER: frozenset({"openid", "profile", "email"})}
+            consents.allow(session, user.id, "docs", {**openid, API: frozenset({"read", "write"})})
+            consents.allow(session, user.id, "tool", {PAYMENTS: frozenset({"history"})})
+
+    def forget_interaction(self, interaction_id: str) -> None:
+        """What ten minutes do."""
+        key = Key(self.demo.tenant.id, "interaction", lookup_hash(interaction_id))
+        self.services.state.execute(Delete(key))
+
+    def keep_mail(self) -> None:
+        """Two messages in the mailbox."""
+        with self.services.tenancy.session(self.demo.tenant.id, write=True) as session:
+            session.execute(delete(MailboxMessage))
+            for subject, text in _MAIL:
+                session.add(
+                    MailboxMessage(recipient="alice@example.com", subject=subject, text=text, html=None)
+                )
+
+    def _populate(self) -> Demo:
+        with self.services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+            row = tenants.find(session, tenants.DEFAULT_SLUG)
+            assert row is not None
+            row.name = "Northwind"
+            tenant_id = row.id
+            tenants.create(session, slug="rtl", name="شركة الشمال للحلول الرقمية")
+        with self.services.tenancy.session(tenant_id, write=True) as session:
+            self._people(session)
+            self._resources(session)
+            self._clients(session)
+        self.services.versions.touch()
+        return Demo(self.services.tenants.default(), self._callback)
+
+    def _people(self, session: Any) -> None:
+        engineering = Group(name="engineering")
+        session.add(engineering)
+        session.flush()
+        for username, name in (("alice", "Alice Adams"), ("bob", "Bob Baker"), ("carol", "Carol Chen")):
+            user = users.create(
+                session,
+                username=username,
+                email=f"{username}@example.com",
+                email_verified=True,
+                password_hash=self.services.passwords.hash(PASSWORD),
+                claims={"name": name},
+            )
+            if username == "alice":
+                session.add(UserGroup(user_id=user.id, group_id=engineering.id))
+
+    def _resources(self, session: Any) -> None:
+        for identifier, name, scopes in (
+            (
+                API,
+                "Documents",
+                (("read", "Read your documents", False), ("write", "Change your documents", False)),
+            ),
+            (
+                PAYMENTS,
+                "Payments",
+                (("history", "See your payments", False), ("pay", "Pay from your account", True)),
+            ),
+        ):
+            resource = Resource(identifier=identifier, name=name)
+            session.add(resource)
+            session.flush()
+            for scope, words, sensitive in scopes:
+                session.add(
+                    ResourceScope(resource_id=resource.id, name=scope, description=words, sensitive=sensitive)
+                )
+
+    def _clients(self, session: Any) -> None:
+        common = {
+            "redirect_uris": [self._callback],
+            "post_logout_redirect_uris": [self._callback],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "none",
+            "scope": "openid profile email groups offline_access read write history pay",
+            "policy_uri": "https://docs.example.com/privacy",
+            "tos_uri": "https://docs.example.com/terms",
+        }
+        clients.create(session, "docs", {**common, "client_name": "Example Docs"})
+        clients.create(session, "tool", {**common, "client_name": "Desk Tool", "application_type": "native"})
+        clients.create(
+            session, "board", {**common, "client_name": "Control Board", "allowed_groups": ["engineering"]}
+        )
+        clients.create(session, "own", {**common, "client_name": "Northwind Mail", "first_party": True})
+
+
+def temporary_site() -> tuple[tempfile.TemporaryDirectory[str], Site]:
+    """A site in a folder that vanishes with it."""
+    folder = tempfile.TemporaryDirectory()
+    return folder, Site(Path(folder.name))

@@ -1,0 +1,172 @@
+"""Every hosted page, and how to get there: the list behind the accessibility checks and the screenshots."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page
+
+from tests.browser.site import API, PASSWORD, PAYMENTS, Site
+
+Stop = Callable[[Page, Site], None]
+
+
+def sign_in(page: Page, username: str = "alice", password: str = PASSWORD) -> None:
+    """Fill in the sign-in page and send it."""
+    page.fill("#username", username)
+    page.fill("#password", password)
+    page.click("#sign-in")
+
+
+def _sign_in(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url())
+
+
+def _wrong(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url())
+    sign_in(page, password="not the one")
+
+
+def _too_many(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url())
+    for _ in range(11):
+        sign_in(page, username="nobody at all")
+
+
+def _again(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url("own"))
+    sign_in(page)
+    page.wait_for_url("**/cb?**")
+    page.goto(site.authorize_url("own", prompt="login"))
+
+
+def _consent(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url(scope="openid profile email offline_access read write"))
+    sign_in(page)
+    page.wait_for_selector("#allow")
+
+
+def _consent_sensitive(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url("tool", scope="openid read history pay", resource=[API, PAYMENTS]))
+    sign_in(page)
+    page.wait_for_selector("#allow")
+
+
+def _not_allowed(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url("board"))
+    sign_in(page, username="bob")
+
+
+def _expired(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url())
+    _forget_interaction(page, site)
+    page.reload()
+
+
+def _expired_elsewhere(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/interaction/of-another-browser")
+
+
+def _continue(page: Page, site: Site) -> None:
+    # The application does not answer, so that the page on the way to it stays.
+    page.route("**/cb?**", lambda route: route.fulfill(status=204))
+    page.goto(site.authorize_url())
+    page.click("#cancel")
+    page.wait_for_selector("#continue")
+
+
+def _bad_redirect(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url(redirect_uri="https://elsewhere.example/cb"))
+
+
+def _first_admin(page: Page, site: Site) -> None:
+    page.goto(site.admin_link())
+
+
+def _first_admin_faults(page: Page, site: Site) -> None:
+    page.goto(site.admin_link())
+    page.fill("#username", "root")
+    page.fill("#email", "root@example.com")
+    page.fill("#password", "too short")
+    page.click("#continue")
+
+
+def _first_admin_gone(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/first-admin/used-before")
+
+
+def _start(page: Page, site: Site) -> None:
+    page.goto(site.base_url)
+    sign_in(page)
+
+
+def _start_signed_out(page: Page, site: Site) -> None:
+    page.goto(site.base_url)
+
+
+def _account(page: Page, site: Site) -> None:
+    site.allow_everything("alice")
+    page.goto(f"{site.base_url}/account")
+    sign_in(page)
+
+
+def _account_empty(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account")
+    sign_in(page, username="carol")
+
+
+def _sign_out(page: Page, site: Site) -> None:
+    _start(page, site)
+    page.goto(f"{site.base_url}/sign-out")
+
+
+def _signed_out(page: Page, site: Site) -> None:
+    _sign_out(page, site)
+    page.click("#confirm-logout")
+
+
+def _sign_out_refused(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/logout?post_logout_redirect_uri=https://elsewhere.example/")
+
+
+def _not_found(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/nowhere")
+
+
+def _mailbox(page: Page, site: Site) -> None:
+    site.keep_mail()
+    page.goto(f"{site.base_url}/dev/mailbox")
+
+
+def _right_to_left(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/t/rtl/")
+
+
+def _forget_interaction(page: Page, site: Site) -> None:
+    site.forget_interaction(page.url.rpartition("/")[2])
+
+
+TOUR: dict[str, Stop] = {
+    "sign-in": _sign_in,
+    "sign-in-wrong": _wrong,
+    "sign-in-too-many": _too_many,
+    "sign-in-again": _again,
+    "consent": _consent,
+    "consent-sensitive": _consent_sensitive,
+    "not-allowed": _not_allowed,
+    "expired": _expired,
+    "expired-elsewhere": _expired_elsewhere,
+    "one-moment": _continue,
+    "bad-redirect": _bad_redirect,
+    "first-admin": _first_admin,
+    "first-admin-faults": _first_admin_faults,
+    "first-admin-gone": _first_admin_gone,
+    "start": _start,
+    "start-signed-out": _start_signed_out,
+    "account": _account,
+    "account-empty": _account_empty,
+    "sign-out": _sign_out,
+    "signed-out": _signed_out,
+    "sign-out-refused": _sign_out_refused,
+    "not-found": _not_found,
+    "mailbox": _mailbox,
+    "right-to-left": _right_to_left,
+}
