@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from urllib.parse import SplitResult
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.response import HTTPResponse
 
 from app.infra.addresses import Address, AllowList
 from app.kernel import uris
@@ -80,13 +82,13 @@ class Fetcher:
         for address in self._addresses(parts.scheme, host, port, deadline)[:_MAX_ADDRESSES]:
             connection = self._connection(parts.scheme, host, port, address, deadline.remaining())
             try:
-                with deadline.enforced(connection):
-                    connection.connect()
-                    deadline.remaining()  # the handshake is out of the timer's reach
-                    fetched = _exchange(connection, parts, accept, max_bytes)
-            except (HTTPError, OSError) as failed:
+                fetched = _exchange(connection, parts, accept, max_bytes, deadline)
+            except (HTTPError, HTTPException, OSError) as failed:
                 fault = failed
+                deadline.remaining()
                 continue
+            finally:
+                connection.close()
             _check_type(fetched, content_types)
             return fetched
         raise FetchFailed("fetch.failed", f"{url}: {type(fault).__name__}: {fault}") from fault
@@ -142,30 +144,29 @@ class _Deadline:
         return FetchFailed("fetch.timeout", f"not done within {self._seconds} s")
 
     @contextlib.contextmanager
-    def enforced(self, connection: HTTPConnection) -> Iterator[None]:
+    def enforced(self, peer: socket.socket) -> Iterator[None]:
         """Shut the connection down when time is up: a peer that sends a byte now and then never times out."""
         fired = threading.Event()
 
         def shut() -> None:
             fired.set()
-            if (peer := connection.sock) is not None:
-                with contextlib.suppress(OSError):
-                    # Not the TLS socket's own method, which would take the TLS state away under the reader.
-                    socket.socket.shutdown(peer, socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                # Not the TLS socket's own method, which would take the TLS state away under the reader.
+                socket.socket.shutdown(peer, socket.SHUT_RDWR)
 
         timer = threading.Timer(self.remaining(), shut)
         timer.daemon = True
         timer.start()
         try:
             yield
-        except (HTTPError, OSError):
+        except (HTTPError, HTTPException, OSError):
             if fired.is_set():
                 raise self.passed() from None
             raise
         finally:
             timer.cancel()
-            connection.close()
         if fired.is_set():
+            # What was read may look like a whole answer whose end is the end of the connection.
             raise self.passed()
 
 
@@ -202,7 +203,12 @@ def _in_time(resolve: Resolve, host: str, port: int, deadline: _Deadline) -> Seq
     return answer
 
 
-def _exchange(connection: HTTPConnection, parts: SplitResult, accept: str, max_bytes: int) -> Fetched:
+def _exchange(
+    connection: HTTPConnection, parts: SplitResult, accept: str, max_bytes: int, deadline: _Deadline
+) -> Fetched:
+    connection.connect()
+    peer = connection.sock
+    assert peer is not None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {
         "Host": parts.netloc,
@@ -210,8 +216,13 @@ def _exchange(connection: HTTPConnection, parts: SplitResult, accept: str, max_b
         "Accept-Encoding": "identity",
         "User-Agent": _USER_AGENT,
     }
-    connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
-    response = connection.getresponse()
+    with deadline.enforced(peer):
+        connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+        with contextlib.closing(connection.getresponse()) as response:
+            return _read(response, max_bytes)
+
+
+def _read(response: HTTPResponse, max_bytes: int) -> Fetched:
     received = {name.lower(): value for name, value in response.headers.items()}
     if received.get("content-encoding", "identity").lower() != "identity":
         raise FetchFailed("fetch.failed", "a compressed body, which was not asked for")

@@ -1,0 +1,150 @@
+"""Hashing people's passwords."""
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from argon2 import PasswordHasher, Type
+
+from app.infra import passwords
+from app.infra.passwords import Passwords, accepts, checked_hash, normalise
+from app.kernel.errors import Problem, Unavailable
+
+GOOD = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def hasher() -> Passwords:
+    return Passwords(2)
+
+
+def test_a_password_verifies_and_another_does_not(hasher: Passwords) -> None:
+    stored = hasher.hash(GOOD)
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    verdict = hasher.verify(GOOD, stored)
+    assert (verdict.ok, verdict.needs_rehash) == (True, False)
+    for wrong in ("", GOOD + " ", GOOD.upper(), GOOD[:-1], GOOD + "\0", "\ud800", "x" * 5000):
+        assert not hasher.verify(wrong, stored).ok
+    assert hasher.hash(GOOD) != stored, "salted"
+
+
+def test_equal_text_in_another_unicode_form_is_the_same_password(hasher: Passwords) -> None:
+    """RFC 8265 section 4.2.2: NFC, and every space is a space; case and width stay."""
+    stored = hasher.hash("Zoë's pass phrase")
+    assert hasher.verify("Zoe\u0308's\u00a0pass\u3000phrase", stored).ok
+    assert not hasher.verify("zoë's pass phrase", stored).ok
+    assert normalise("ﬁ") == "ﬁ"
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "a\nb", "a\x00b", "\x7f", "\x85", "\ud800", "é" * 513, "x" * 1025, "\U0001f600" * 257]
+)
+def test_what_is_no_password_is_refused(hasher: Passwords, bad: str) -> None:
+    with pytest.raises(Problem) as refused:
+        hasher.hash(bad)
+    assert refused.value.code == "password.invalid"
+    assert not bad or bad not in refused.value.public
+
+
+def test_the_longest_password_works(hasher: Passwords) -> None:
+    longest = "é" * 512
+    assert hasher.verify(longest, hasher.hash(longest)).ok
+    assert not hasher.verify(longest[:-1] + "è", hasher.hash(longest)).ok
+
+
+def test_a_hash_of_other_parameters_verifies_and_asks_to_be_made_anew(hasher: Passwords) -> None:
+    stored = PasswordHasher(1, 8192, 1, type=Type.ID).hash(GOOD)
+    verdict = hasher.verify(GOOD, stored)
+    assert (verdict.ok, verdict.needs_rehash) == (True, True)
+    wrong = hasher.verify("wrong", stored)
+    assert (wrong.ok, wrong.needs_rehash) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "plain",
+        "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m",
+        "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ",
+        "$argon2id$v=19$m=x,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
+        "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
+        "$argon2id$v=19$m=19456,t=4000000,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
+        "$argon2id$v=19$m=19456,t=2,p=255$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$" + "A" * 1000,
+    ],
+)
+def test_hashes_we_cannot_check_at_a_bounded_cost_are_refused(hasher: Passwords, stored: str) -> None:
+    assert not accepts(stored)
+    assert not hasher.verify(GOOD, stored).ok
+    with pytest.raises(Problem) as refused:
+        checked_hash(stored)
+    assert refused.value.code == "password.hash_unsupported"
+    assert "argon2id" in refused.value.public
+
+
+def test_own_hashes_may_be_imported(hasher: Passwords) -> None:
+    stored = hasher.hash(GOOD)
+    assert checked_hash(stored) == stored
+
+
+def test_a_damaged_hash_is_a_wrong_password(hasher: Passwords) -> None:
+    stored = hasher.hash(GOOD)
+    for damaged in (stored[:-4], stored + "A", stored.replace("m=19456", "m=19457"), stored[:-1] + "!"):
+        assert not hasher.verify(GOOD, damaged).ok
+
+
+def seconds(work: object, rounds: int = 7) -> float:
+    times = []
+    for _ in range(rounds):
+        start = time.thread_time()
+        work()  # type: ignore[operator]
+        times.append(time.thread_time() - start)
+    return statistics.median(times)
+
+
+def test_an_unknown_person_takes_as_long_as_a_wrong_password(hasher: Passwords) -> None:
+    stored = hasher.hash(GOOD)
+    known = seconds(lambda: hasher.verify("wrong", stored))
+    for unknown in (
+        lambda: hasher.verify_dummy("wrong"),
+        lambda: hasher.verify("x" * 5000, stored),
+        lambda: hasher.verify("wrong", "$2b$12$unsupported"),
+    ):
+        assert 0.6 < seconds(unknown) / known < 1.6
+    assert not hasher.verify_dummy(GOOD).ok
+
+
+def test_more_than_the_pool_holds_is_turned_away() -> None:
+    """`passwords.busy` with Retry-After, rather than a queue that grows."""
+    hasher = Passwords(1, wait_seconds=0.01)
+    stored = hasher.hash(GOOD)
+    barrier = threading.Barrier(8)
+
+    def one(_: int) -> bool | tuple[str, int]:
+        barrier.wait(10)
+        try:
+            return hasher.verify(GOOD, stored).ok
+        except Unavailable as busy:
+            return busy.code, busy.retry_after_seconds
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(one, range(8)))
+    assert set(outcomes) == {True, ("passwords.busy", 2)}
+    assert hasher.verify(GOOD, stored).ok, "every slot came back"
+
+
+def test_a_slot_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = Passwords(1, wait_seconds=0.01)
+
+    def fails(_self: object, _password: str) -> str:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(passwords.PasswordHasher, "hash", fails)
+        with pytest.raises(MemoryError):
+            hasher.hash(GOOD)
+    assert hasher.hash(GOOD)
