@@ -7,6 +7,7 @@ What is read is cached until the tenant's configuration version changes, and eve
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Keyring:
         self._changed = on_change or (lambda: None)
         self._sealed = (SEALED, *sealed)
         self._handles: dict[tuple[str, str], SigningKeyHandle] = {}
+        self._making = threading.Lock()
 
     def current(self, tenant_id: str, alg: str) -> SigningKeyHandle:
         """The key that signs. `Ed25519` means `EdDSA`. Raises `Problem` (`keys.algorithm`) for no algorithm of ours."""
@@ -242,7 +244,8 @@ class Keyring:
         ring = self._cache.get(tenant_id, "keyring", None, lambda: self._load(tenant_id))
         if not ring.complete:
             # A tenant's first use. The cache learns of the new keys with the configuration version.
-            self.ensure(tenant_id)
+            with self._making:  # or every waiting thread would make RSA keys of its own
+                self.ensure(tenant_id)
             ring = self._load(tenant_id)
         return ring
 
