@@ -232,11 +232,8 @@ def retry(session: Session, message_id: int) -> OutboxMessage:
 
     Raises `Problem` (`dead_letter.unknown`, 404) when the session's tenant has no such dead letter.
     """
-    message = session.scalar(
-        select(OutboxMessage)
-        .where(OutboxMessage.id == message_id, OutboxMessage.dead_at.is_not(None))
-        .with_for_update()
-    )
+    query = select(OutboxMessage).where(OutboxMessage.id == message_id, OutboxMessage.dead_at.is_not(None))
+    message = session.scalar(query.with_for_update()) if message_id < 1 << 63 else None
     if message is None:
         raise Problem("dead_letter.unknown", "There is no such dead letter.", status=404)
     message.dead_at = None

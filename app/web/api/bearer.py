@@ -11,7 +11,7 @@ from app.domain.access.rbac import Access
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.protocols.oauth import errors, tokens
-from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.errors import Case, OAuthError
 from app.protocols.oauth.tokens import AccessToken
 from app.protocols.oauth.trip import Trip
 from app.web import pages
@@ -24,6 +24,10 @@ SCOPES: Mapping[str, str] = {
     ADMIN: "Change this organization's settings and records",
 }
 """Scopes of our own API. A client asks for them once the tenant has a resource whose identifier is its issuer."""
+
+SCOPE_MISSING = Case(
+    "insufficient_scope", "token.scope", "The access token lacks the scope that is needed here.", 403
+)
 
 _REALM = 'Bearer realm="api"'
 
@@ -59,7 +63,7 @@ def _caller(tenant: TenantContext, scope: str | None, permission: str | None) ->
     if token.grant_id is None:
         raise errors.TOKEN_NO_SUBJECT("issued to a client for itself")
     if scope is not None and not {scope, ADMIN}.intersection(token.scopes):
-        raise errors.SCOPE_INSUFFICIENT(f"needs {scope}")
+        raise SCOPE_MISSING(f"needs {scope}")
     if parts.clients.get(tenant.id, token.client_id) is None:
         raise errors.TOKEN_REVOKED("its client was removed or disabled")
     with parts.tenancy.session(tenant.id) as session:
@@ -84,5 +88,5 @@ def _challenge(error: OAuthError, scope: str | None) -> str:
     """RFC 6750 section 3; a request without a token is not told of an error (section 3.1)."""
     if error.case is errors.TOKEN_MISSING:
         return _REALM
-    wanted = f', scope="{scope}"' if error.case is errors.SCOPE_INSUFFICIENT else ""
+    wanted = f', scope="{scope}"' if error.case is SCOPE_MISSING else ""
     return f'{_REALM}, error="{error.error}", error_description="{error.public}"{wanted}'
