@@ -25,6 +25,7 @@ from tests.servers import PostgresServer, RedisServer, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 WATCHWORD = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
+READY_PATH = "/.well-known/openid-configuration"
 START_SECONDS, STOP_SECONDS = 40.0, 40.0
 
 
@@ -118,7 +119,7 @@ class LiveServer:
     def is_ready(self) -> bool:
         """Whether it says that it is ready."""
         try:
-            return self.get("/health/ready", timeout=5, headers={"Connection": "close"}).status_code == 200
+            return self.get(READY_PATH, timeout=5, headers={"Connection": "close"}).status_code == 200
         except requests.RequestException:
             return False
 

@@ -49,7 +49,9 @@ def test_openid_client(server: LiveServer, alice: Person, profile: str) -> None:
 def test_oauth4webapi(server: LiveServer, alice: Person, profile: str) -> None:
     more = {"scope": f"{SCOPE} read", "resource": deployment.RESOURCE, "algorithm": "RS256"}
     found = scripts.run("oauth4webapi", alice, **options(server, profile, "client_secret_post", **more))
-    assert found["access"]["aud"] == [deployment.RESOURCE, server.base_url]
+    assert set(found["access"]["aud"]) == {deployment.RESOURCE, server.base_url}
+    assert found["narrowAccess"]["aud"] in (deployment.RESOURCE, [deployment.RESOURCE])
+    assert found["userinfoWithNarrow"] == 401
     assert found["access"]["sub"] == found["claims"]["sub"]
     assert "read" in found["access"]["scope"].split()
     assert found["userinfo"]["email_verified"] is True
