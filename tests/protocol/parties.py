@@ -65,7 +65,11 @@ def new_client(services: Services, tenant: TenantContext, **metadata: Any) -> Pa
 
 
 def new_resource(
-    services: Services, tenant: TenantContext, identifier: str = API, scopes: str = "read write", **members: Any
+    services: Services,
+    tenant: TenantContext,
+    identifier: str = API,
+    scopes: str = "read write",
+    **members: Any,
 ) -> str:
     """A resource with these scopes."""
     with services.tenancy.session(tenant.id, write=True) as session:
@@ -96,7 +100,9 @@ EVERY_CLAIM: dict[str, Any] = {
 }
 
 
-def new_user(services: Services, tenant: TenantContext, *, groups: tuple[str, ...] = (), role: str = "") -> str:
+def new_user(
+    services: Services, tenant: TenantContext, *, groups: tuple[str, ...] = (), role: str = ""
+) -> str:
     """A person with every standard claim. Gives the id."""
     name = f"alice-{secrets.token_hex(4)}"
     with services.tenancy.session(tenant.id, write=True) as session:
