@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
 
@@ -66,11 +66,16 @@ def _expired_elsewhere(page: Page, site: Site) -> None:
 
 
 def _continue(page: Page, site: Site) -> None:
-    # The application does not answer, so that the page on the way to it stays.
-    page.route("**/cb?**", lambda route: route.fulfill(status=204))
+    # The page as it is before it goes on by itself.
+    page.route("**/interaction/*", _staying)
     page.goto(site.authorize_url())
     page.click("#cancel")
     page.wait_for_selector("#continue")
+
+
+def _staying(route: Route) -> None:
+    response = route.fetch()
+    route.fulfill(response=response, body=response.text().replace('http-equiv="refresh"', 'name="refresh"'))
 
 
 def _bad_redirect(page: Page, site: Site) -> None:
