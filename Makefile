@@ -44,7 +44,7 @@ lint: $(STAMPS)/test
 ## bench: measure; the numbers go to docs/
 .PHONY: bench
 bench: $(STAMPS)/test node_modules/.package-lock.json
-	@exec $(BIN)/python bench/run.py $(ARGS)
+	@exec $(BIN)/python -m bench.run $(ARGS)
 
 ## docs: write the generated reference pages anew
 .PHONY: docs

@@ -110,7 +110,7 @@ def _prepare(stack: ExitStack, environ: dict[str, str], folder: Path) -> Service
     file = folder / "watchword.yaml"
     file.write_text(APPLY, "utf-8")
     subprocess.run(
-        [sys.executable, "-m", "app.cli", "apply", str(file)],
+        [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())", "apply", str(file)],
         env={**os.environ, **environ},
         cwd=ROOT,
         check=True,

@@ -96,7 +96,8 @@ def run(
 
     def work(worker: int) -> None:
         connection = Connection(parts.hostname or "", parts.port or 80)
-        latencies, statuses = [], {}
+        latencies: list[float] = []
+        statuses: dict[int, int] = {}
         for data in requests(worker):
             begun = time.perf_counter()
             if begun - started > seconds:

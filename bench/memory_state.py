@@ -16,7 +16,9 @@ from app.infra.state import (
     Outcome,
     Put,
     PutIfAbsent,
+    Raise,
     Replace,
+    Replay,
     SetAdd,
     SetMembers,
     SetRemove,
@@ -61,6 +63,10 @@ class MemoryState:
         if isinstance(operation, Put):
             self._values[operation.key] = (operation.value, now + operation.ttl_seconds)
             return True, False
+        if isinstance(operation, Raise):
+            number = max(operation.number, int(value or 0))
+            self._values[operation.key] = (str(number).encode(), now + operation.ttl_seconds)
+            return number, False
         if isinstance(operation, PutIfAbsent):
             if value is None:
                 self._values[operation.key] = (operation.value, now + operation.ttl_seconds)
@@ -88,6 +94,9 @@ class MemoryState:
         ttl = operation.ttl_seconds if isinstance(operation, SetAdd) else expires - now
         self._values[operation.key] = (members, now + ttl)
         return changed if isinstance(operation, SetRemove) else True, False
+
+    def guard(self, replay: Replay) -> None:
+        """Nothing to replay: this state begins with its process."""
 
     def read_stream(
         self, tenant_ids: Sequence[str], stream: str, consumer: str, *, count: int

@@ -1,9 +1,6 @@
 """The CPU time a tree of processes has used."""
 
-import os
 from pathlib import Path
-
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def tree(root: int) -> list[int]:
@@ -25,16 +22,15 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of these processes so far, ended threads included. Counted in ticks of 10 ms."""
-    return sum(_stat_seconds(pid) for pid in pids)
+    """Time these processes' threads have run so far, as the scheduler counted it, in nanoseconds."""
+    return sum(_nanoseconds(task) for pid in pids for task in Path(f"/proc/{pid}/task").glob("*")) / 1e9
 
 
-def _stat_seconds(pid: int) -> float:
+def _nanoseconds(task: Path) -> int:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICK
+        return int((task / "schedstat").read_text().split()[0])
+    except (OSError, IndexError, ValueError):  # It ended meanwhile.
+        return 0
 
 
 def resident_bytes(pids: list[int]) -> int:

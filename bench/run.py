@@ -61,7 +61,7 @@ def measure(running: Running, scenario: Scenario, requests: int) -> tuple[float,
     after, after_stores = processes.cpu_seconds(web), processes.cpu_seconds(stores)
     unexpected = {s: n for s, n in sample.statuses.items() if s != scenario.expected}
     if unexpected:
-        raise SystemExit(f"{running.name} {scenario.name}: answered {unexpected}")
+        raise SystemExit(f"{running.name}, {scenario.name}: answered {unexpected}, not {scenario.expected}")
     count = len(sample.latencies)
     return (after - before) / count, (after_stores - before_stores) / count, sample
 

@@ -153,9 +153,9 @@ STATELESS = (
 )
 
 STATEFUL = (
-    Scenario("code to tokens, ES256", _codes(CLIENT_ID), 0.1),
-    Scenario("code to tokens, RS256", _codes(CLIENT_ID + "-rs256"), 0.1),
-    Scenario("refresh with rotation", _refreshes, 0.1),
+    Scenario("code to tokens, ES256", _codes(CLIENT_ID), 0.25),
+    Scenario("code to tokens, RS256", _codes(CLIENT_ID + "-rs256"), 0.25),
+    Scenario("refresh with rotation", _refreshes, 0.25),
 )
 
 

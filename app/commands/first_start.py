@@ -20,12 +20,16 @@ def migrate_and_prepare(settings: Settings) -> None:
 
 
 def ensure(settings: Settings) -> None:
-    """Make the default tenant when there is none. Safe from several processes at once."""
+    """Make the default tenant when there is none. Safe from several processes at once.
+
+    Raises `ConfigurationError` when the master key is not the one this database was sealed with.
+    """
     from app import wiring
     from app.domain.first_start import ensure_default_tenant
 
     services = wiring.build(settings)
     try:
+        services.deployment_secrets.check()
         ensure_default_tenant(services.tenancy, services.keyring)
     finally:
         services.close()

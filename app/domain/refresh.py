@@ -170,7 +170,7 @@ class RefreshTokens:
             .join(Grant, (Grant.tenant_id == RefreshFamily.tenant_id) & (Grant.id == RefreshFamily.grant_id))
             .join(User, (User.tenant_id == Grant.tenant_id) & (User.id == Grant.user_id))
             .where(RefreshFamily.id == parts.family_id)
-        ).one_or_none()  # type: ignore[return-value]
+        ).one_or_none()
 
     def _open(self, tenant_id: str, family: RefreshFamily) -> bytes:
         return self._vault.open(
