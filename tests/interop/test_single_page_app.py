@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.browser, pytest.mark.timeout(180)
 
 LIBRARY = ROOT / "node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js"
 
-SIGNED_OUT_OR_ASKED = "document.querySelector('#confirm-logout') || document.getElementById('state')?.textContent === 'signed out'"
+SIGNED_OUT_OR_ASKED = "#confirm-logout, #state:text-is('signed out')"
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
@@ -90,7 +90,7 @@ def test_oidc_client_ts_signs_in_refreshes_revokes_and_signs_out(
     assert 'error="invalid_token"' in revoked["challenge"]
 
     page.evaluate("void signOut()")
-    page.wait_for_function(SIGNED_OUT_OR_ASKED, timeout=20_000)
+    page.wait_for_selector(SIGNED_OUT_OR_ASKED, timeout=20_000)
     if page.locator("#confirm-logout").count():
         page.click("#confirm-logout")
     result(page, "signed out")

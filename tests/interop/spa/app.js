@@ -41,7 +41,7 @@ async function revoke() {
 }
 
 async function signOut() {
-  await manager().signoutRedirect()
+  await manager().signoutRedirect({ state: 'goodbye' })
 }
 
 addEventListener('DOMContentLoaded', async () => {
