@@ -18,7 +18,7 @@ GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
 PROFILES = ("oauth2.1", "oidc-legacy")
-SIGNING_ALGORITHMS = ("RS256", "ES256", "EdDSA", "Ed25519")
+SIGNING_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 ASSERTION_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519", "HS256")
 
 CLIENT_ID_PATTERN = r"^[A-Za-z0-9._~:@/+-]{1,200}$"
@@ -62,7 +62,7 @@ class ClientMetadata(BaseModel):
     software_version: Annotated[str, Field(max_length=200)] | None = None
     application_type: Literal["web", "native"] = "web"
     subject_type: Literal["public"] = "public"
-    id_token_signed_response_alg: Literal["RS256", "ES256", "EdDSA", "Ed25519"] = "RS256"
+    id_token_signed_response_alg: Literal["RS256", "ES256", "EdDSA"] = "RS256"
     default_max_age: Annotated[int, Field(ge=0)] | None = None
     require_auth_time: bool = False
     default_acr_values: list[str] = []
