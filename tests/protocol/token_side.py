@@ -1,6 +1,5 @@
 """The token side of one tenant, as a client sees it. One per test module: keys take a moment to make."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +79,7 @@ def refused(answer: TestResponse, error: str, status: int = 400) -> None:
 
 
 @pytest.fixture(scope="module")
-def side(_shared_services: Services) -> Iterator[TokenSide]:
+def side(_shared_services: Services) -> TokenSide:
     """A tenant with two resources, and everything to talk to its token side."""
     from app import create_app
 
@@ -89,4 +88,4 @@ def side(_shared_services: Services) -> Iterator[TokenSide]:
     parties.new_resource(services, tenant, parties.API)
     parties.new_resource(services, tenant, parties.OTHER_API, "list")
     app = create_app(services.settings, services=services)
-    yield TokenSide(services, tenant, Http(app, tenant))
+    return TokenSide(services, tenant, Http(app, tenant))

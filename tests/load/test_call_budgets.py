@@ -1,0 +1,177 @@
+"""What a request may cost in calls (performance, "Goals"): statements and transactions of the main database, trips of
+the state store. Times are the bench's; these are gates."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from app import create_app
+from app.infra.state import Op, Outcome
+from app.web.services import Services
+from tests.conftest import Http
+from tests.protocol import parties
+from tests.protocol.token_side import TokenSide, side
+
+__all__ = ["side"]
+
+
+@dataclass
+class Spent:
+    """What was spent since the counting began."""
+
+    trips: int = 0
+    transactions: int = 0
+    statements: list[str] = field(default_factory=list)
+
+
+class CountingState:
+    """The state store, its trips counted."""
+
+    def __init__(self, inner: Any, spent: Spent) -> None:
+        self._inner, self._spent = inner, spent
+
+    def execute(self, *operations: Op) -> Outcome:
+        self._spent.trips += 1
+        found: Outcome = self._inner.execute(*operations)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@dataclass(frozen=True)
+class Counted(TokenSide):
+    spent: Spent = field(default_factory=Spent)
+
+    @contextmanager
+    def counting(self) -> Iterator[Spent]:
+        engine = self.services.tenancy.engine
+
+        def statement(_conn: Any, _cursor: Any, text: str, *_: Any) -> None:
+            self.spent.statements.append(text.split("\n")[0])
+
+        def checkout(*_: Any) -> None:
+            self.spent.transactions += 1
+
+        self.spent.trips, self.spent.transactions = 0, 0
+        self.spent.statements.clear()
+        event.listen(engine, "before_cursor_execute", statement)
+        event.listen(engine, "checkout", checkout)
+        try:
+            yield self.spent
+        finally:
+            event.remove(engine, "before_cursor_execute", statement)
+            event.remove(engine, "checkout", checkout)
+
+
+@pytest.fixture
+def counted(side: TokenSide) -> Iterator[Counted]:
+    """The same tenant, served by an application whose trips are counted. Nobody polls meanwhile."""
+    spent = Spent()
+    services: Services = dataclasses.replace(side.services, state=CountingState(side.services.state, spent))
+    app = create_app(services.settings, services=services)
+    yield Counted(services, side.tenant, Http(app, side.tenant), spent)
+
+
+def _quiet(counted: Counted, act: Callable[[], Any], warm: Callable[[], Any]) -> Spent:
+    """What one request costs, the best of three: the poller of this process reads versions now and then."""
+    warm()
+    found = []
+    for _ in range(3):
+        with counted.counting() as spent:
+            answer = act()
+        assert answer.status_code in (200, 304), answer.text
+        found.append(Spent(spent.trips, spent.transactions, list(spent.statements)))
+    return min(found, key=lambda s: (s.transactions, len(s.statements), s.trips))
+
+
+def test_client_credentials_take_no_sql_and_one_trip(counted: Counted) -> None:
+    client = counted.client()
+
+    def ask() -> Any:
+        return counted.post("/token", {"grant_type": "client_credentials", "scope": "read"}, client)
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 1)
+
+
+def test_client_credentials_for_an_opaque_token_cost_the_same(counted: Counted) -> None:
+    parties.new_resource(
+        counted.services, counted.tenant, "https://b.example", "dim", access_token_format="opaque"
+    )
+    client = counted.client(scope="dim")
+
+    def ask() -> Any:
+        return counted.post("/token", {"grant_type": "client_credentials"}, client)
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 1)
+
+
+@pytest.mark.parametrize("scope", ["openid", "openid offline_access groups"])
+def test_code_takes_one_transaction_and_at_most_two_trips(counted: Counted, scope: str) -> None:
+    """Redeeming, person, refresh family and record in one; roles and groups cost two statements where asked for."""
+    client, user = counted.client(), counted.user()
+    ready = [counted.code(client, user, scope) for _ in range(4)]
+
+    def ask() -> Any:
+        return counted.post("/token", ready.pop().form(), client)
+
+    spent = _quiet(counted, ask, ask)
+    assert spent.transactions == 1
+    assert len([s for s in spent.statements if not s.startswith(("BEGIN", "SELECT set_config"))]) <= 6
+    assert spent.trips <= 2
+
+
+def test_refresh_takes_one_transaction_and_one_trip(counted: Counted) -> None:
+    client = counted.client()
+    tokens = [counted.tokens(client, counted.user(), "openid offline_access")["refresh_token"]]
+
+    def ask() -> Any:
+        answer = counted.refresh(client, tokens[-1])
+        tokens.append(answer.json["refresh_token"])
+        return answer
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (1, 1)
+
+
+def test_introspection_takes_no_sql_and_one_trip(counted: Counted) -> None:
+    client = counted.client()
+    token = counted.tokens(client, counted.user())["access_token"]
+
+    def ask() -> Any:
+        return counted.post("/introspect", {"token": token}, client)
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 1)
+
+
+def test_userinfo_takes_one_transaction_of_one_statement_and_one_trip(counted: Counted) -> None:
+    token = counted.tokens(counted.client(), counted.user(), "openid profile email")["access_token"]
+    spent = _quiet(counted, lambda: counted.userinfo(token), lambda: counted.userinfo(token))
+    assert (spent.transactions, spent.trips) == (1, 1)
+    assert len([s for s in spent.statements if not s.startswith(("BEGIN", "SELECT set_config"))]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks"]
+)
+def test_discovery_and_jwks_take_neither(counted: Counted, path: str) -> None:
+    spent = _quiet(counted, lambda: counted.http.get(path), lambda: counted.http.get(path))
+    assert (spent.transactions, spent.trips) == (0, 0)
+
+
+def test_counter_counts(counted: Counted) -> None:
+    """A gate that cannot close is none."""
+    client = counted.client()
+    with counted.counting() as spent:
+        counted.post("/revoke", {"token": counted.client_token(client)["access_token"]}, client)
+    assert spent.transactions >= 1
+    assert spent.trips >= 2
+    assert any("INSERT" in statement for statement in spent.statements)
