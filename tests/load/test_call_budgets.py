@@ -70,12 +70,12 @@ class Counted(TokenSide):
 
 
 @pytest.fixture
-def counted(side: TokenSide) -> Iterator[Counted]:
+def counted(side: TokenSide) -> Counted:
     """The same tenant, served by an application whose trips are counted. Nobody polls meanwhile."""
     spent = Spent()
     services: Services = dataclasses.replace(side.services, state=CountingState(side.services.state, spent))
     app = create_app(services.settings, services=services)
-    yield Counted(services, side.tenant, Http(app, side.tenant), spent)
+    return Counted(services, side.tenant, Http(app, side.tenant), spent)
 
 
 def _quiet(counted: Counted, act: Callable[[], Any], warm: Callable[[], Any]) -> Spent:
