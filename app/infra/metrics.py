@@ -5,6 +5,7 @@ are names of ours: never a client, a person, a path or an address.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -18,7 +19,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import REGISTRY, Collector
 
-from app.infra.outbox import Backlog
+if TYPE_CHECKING:
+    from app.infra.outbox import Backlog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -89,7 +91,7 @@ def hashing_refused() -> None:
     _HASHING_REFUSED.inc()
 
 
-def exposition(backlog: Backlog | None, worker_age_seconds: int | None) -> bytes:
+def exposition(backlog: "Backlog | None", worker_age_seconds: int | None) -> bytes:
     """Everything, of all processes, in Prometheus' text format. Without `backlog`: the database does not answer."""
     registry = CollectorRegistry()
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -106,7 +108,7 @@ def exposition(backlog: Backlog | None, worker_age_seconds: int | None) -> bytes
 class _Now(Collector):
     """What is asked at the moment of scraping, rather than counted."""
 
-    def __init__(self, backlog: Backlog, worker_age_seconds: int | None) -> None:
+    def __init__(self, backlog: "Backlog", worker_age_seconds: int | None) -> None:
         self._backlog = backlog
         self._worker_age_seconds = worker_age_seconds
 

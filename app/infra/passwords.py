@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
+from app.infra import metrics
 from app.kernel.errors import Problem, Unavailable
 
 MEMORY_KIB = 19_456
@@ -104,10 +105,13 @@ class Passwords:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._slots.acquire(timeout=self._wait_seconds):
+            metrics.hashing_refused()
             raise Unavailable("passwords.busy", detail="every hashing slot is taken", retry_after_seconds=2)
+        metrics.hashing_started()
         try:
             yield
         finally:
+            metrics.hashing_ended()
             self._slots.release()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from app.infra import metrics
 from app.kernel.errors import Problem, Unavailable
 from app.kernel.settings import Settings
 from app.protocols.oauth import errors, reply
@@ -147,11 +148,13 @@ class Edge:
             )
             return handler(request)
         except OAuthError as error:
+            metrics.refused(error.code)
             log.info("refused: %s", error, extra={"request_id": turn.request_id, "reason": error.code})
             return reply.refusal(error)
         except Unavailable:
             raise
         except Problem as problem:
+            metrics.refused(problem.code)
             log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
             return reply.refusal(as_oauth_error(problem))
 

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, make_response, request
 from werkzeug.exceptions import HTTPException
 
+from app.infra import metrics
 from app.kernel.errors import Problem, Unavailable
 from app.protocols.oauth.errors import Case
 from app.web import pages
@@ -153,5 +154,6 @@ def _wants_json() -> bool:
 
 
 def note(reason: str, text: str) -> None:
-    """Log a refusal with its reason code and the request's id."""
+    """Log and count a refusal with its reason code, under the request's id."""
+    metrics.refused(reason)
     log.info("refused: %s", text, extra={"request_id": pages.reference(), "reason": reason})
