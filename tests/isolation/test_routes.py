@@ -1,0 +1,387 @@
+"""Every route there is, as tenant B with what tenant A's people, clients and browsers hold.
+
+A route without a row in `ROUTES` fails the suite.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.domain import admin_links
+from app.domain.models import Consent, MailboxMessage
+from app.domain.tenants import TenantContext
+from app.infra import outbox
+from app.infra.outbox import DeliveryFailed
+from app.web.endpoints import EDGE, ENDPOINTS
+from app.web.services import Services
+from tests.conftest import Http, new_tenant
+from tests.protocol import browserless, parties
+from tests.protocol.browserless import REDIRECT_URI, VERIFIER, Person
+from tests.protocol.parties import Party
+
+SCOPES = "watchword:read watchword:admin"
+TWIN = "app"
+"""A client id both tenants use: nothing but the tenant tells the two clients apart."""
+MARK = "only-in-a"
+"""What is found in tenant A's names and nowhere else."""
+
+
+@dataclass
+class Side:
+    """A tenant: an administrator, a signed-in browser, and clients."""
+
+    services: Services
+    app: Flask
+    tenant: TenantContext
+    username: str
+    user_id: str
+    admin_token: str
+    svc: Party
+    http: Http
+    person: Person
+
+    def fresh(self) -> Http:
+        return Http(self.app, self.tenant)
+
+
+@dataclass
+class World:
+    """Two tenants, and what was stolen from A."""
+
+    a: Side
+    b: Side
+    tokens: dict[str, Any]
+    consent_id: str
+    dead_letter_id: int
+    admin_link: str
+    logout_handle: str
+    interaction_id: str
+
+    def thief(self) -> Http:
+        """A browser at B with every cookie of A's browser, under A's names and under B's."""
+        http = self.b.fresh()
+        for cookie in self.a.http.client._cookies.values():  # type: ignore[attr-defined]
+            for name in (cookie.key, cookie.key.replace(self.a.tenant.id, self.b.tenant.id)):
+                http.client.set_cookie(name, cookie.value, domain="localhost")
+        return http
+
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.a.admin_token}"}
+
+    def code(self) -> dict[str, str]:
+        """A new code of A's person, as the form that redeems it."""
+        code = self.a.person.through().parameters["code"]
+        form = {"grant_type": "authorization_code", "code": code, "client_id": TWIN}
+        return {**form, "redirect_uri": REDIRECT_URI, "code_verifier": VERIFIER}
+
+    def is_signed_in_at_a(self) -> bool:
+        return self.a.username in self.a.http.get("/account").text
+
+
+def make_side(services: Services, app: Flask, mark: str) -> Side:
+    tenant = new_tenant(services, f"{mark}-{secrets.token_hex(4)}")
+    parties.new_resource(services, tenant, tenant.issuer, SCOPES)
+    browserless.new_public_client(services, tenant, TWIN, client_name=f"App {mark}")
+    username = f"{mark}-{secrets.token_hex(4)}"
+    user_id = browserless.new_person(services, tenant, username)
+    svc = parties.new_client(
+        services, tenant, client_id=f"svc-{mark}", scope=f"openid {SCOPES}", client_name=f"Service {mark}"
+    )
+    admin = parties.new_user(services, tenant, role="admin")
+    http = Http(app, tenant)
+    code = parties.new_code(services, tenant, svc, admin, f"openid {SCOPES}", resources=(tenant.issuer,))
+    answer = http.post("/token", form=code.form(), headers=svc.basic)
+    assert answer.status_code == 200, answer.text
+    token = answer.json["access_token"]
+    return Side(services, app, tenant, username, user_id, token, svc, http, Person(http, username))
+
+
+@pytest.fixture(scope="module")
+def world(_shared_services: Services) -> World:
+    from app import create_app
+
+    services = _shared_services
+    app = create_app(services.settings, services=services)
+    a, b = make_side(services, app, MARK), make_side(services, app, "other")
+    tokens = a.person.tokens(scope="openid profile offline_access")
+    b.person.tokens()
+    with services.tenancy.session(a.tenant.id, write=True) as session:
+        session.add(MailboxMessage(recipient=MARK, subject=MARK, text=MARK))
+        outbox.put(session, "news", secrets.token_hex(4), {"said": MARK})
+        link = admin_links.create(session, recover=True)
+        consents = session.query(Consent).filter_by(user_id=a.user_id).all()
+    claim = next(c for c in services.outbox.claim(a.tenant.id) if c.topic == "news")
+    services.outbox.failed(claim, DeliveryFailed(MARK, permanent=True))
+    posted = a.http.post("/logout", form={"client_id": TWIN})
+    waiting = a.http.get("/authorize", query=browserless.request(TWIN, prompt="login"))
+    a.http.get(waiting.headers["Location"], raw=True)
+    return World(
+        a,
+        b,
+        tokens,
+        consent_id=consents[0].id,
+        dead_letter_id=claim.id,
+        admin_link=link,
+        logout_handle=posted.headers["Location"].rpartition("/")[2],
+        interaction_id=waiting.headers["Location"].rpartition("/")[2],
+    )
+
+
+def discovery(world: World, path: str) -> list[TestResponse]:
+    thief = world.thief()
+    prefix = world.b.tenant.path
+    answers = [thief.get(path), thief.get(path + prefix, raw=True)]
+    for answer in answers:
+        assert answer.json["issuer"] == world.b.tenant.issuer
+        assert world.a.tenant.slug not in answer.text
+    return answers
+
+
+def jwks(world: World) -> list[TestResponse]:
+    theirs, ours = world.a.http.get("/jwks").json["keys"], world.b.fresh().get("/jwks").json["keys"]
+    assert theirs
+    assert ours
+    assert not {key["kid"] for key in theirs} & {key["kid"] for key in ours}
+    return [world.thief().get("/jwks")]
+
+
+def authorize(world: World) -> list[TestResponse]:
+    """A's session is none at B, even for the client of the same name; A's own client is unknown."""
+    silent = world.thief().get("/authorize", query=browserless.request(TWIN, prompt="none"))
+    assert browserless.answer_of(silent).parameters["error"] == "login_required"
+    unknown = world.thief().get("/authorize", query=browserless.request(world.a.svc.client_id))
+    assert unknown.status_code == 400
+    hint = browserless.request(TWIN, prompt="none", id_token_hint=world.tokens["id_token"])
+    hinted = world.thief().get("/authorize", query=hint)
+    assert "code=" not in hinted.headers.get("Location", "")
+    return [unknown]
+
+
+def token(world: World) -> list[TestResponse]:
+    refresh = {
+        "grant_type": "refresh_token",
+        "refresh_token": world.tokens["refresh_token"],
+        "client_id": TWIN,
+    }
+    code, thief = world.code(), world.thief()
+    credentials = {"grant_type": "client_credentials"}
+    stolen = thief.post("/token", form=credentials, headers=world.a.svc.basic)
+    answers = [thief.post("/token", form=code), thief.post("/token", form=refresh)]
+    assert stolen.status_code == 401
+    assert [answer.json["error"] for answer in answers] == ["invalid_grant", "invalid_grant"]
+    # The attempt has burnt nothing of A's either.
+    for form in (code, refresh):
+        good = world.a.fresh().post("/token", form=form)
+        assert good.status_code == 200, good.text
+        world.tokens["refresh_token"] = good.json.get("refresh_token", world.tokens["refresh_token"])
+    return [stolen, *answers]
+
+
+def revoke(world: World) -> list[TestResponse]:
+    """RFC 7009 section 2.2: 200 for what is no token here; and it is still good there."""
+    for kind in ("access_token", "refresh_token"):
+        form = {"token": world.tokens[kind], "client_id": TWIN}
+        assert world.thief().post("/revoke", form=form).status_code == 200
+    bearer = {"Authorization": f"Bearer {world.tokens['access_token']}"}
+    assert world.a.fresh().get("/userinfo", headers=bearer).status_code == 200
+    with_a_client = {"token": world.tokens["access_token"]}
+    stolen = world.thief().post("/revoke", form=with_a_client, headers=world.a.svc.basic)
+    assert stolen.status_code == 401
+    return [stolen]
+
+
+def introspect(world: World) -> list[TestResponse]:
+    for stolen in (world.tokens["access_token"], world.tokens["refresh_token"], world.a.admin_token):
+        answer = world.thief().post("/introspect", form={"token": stolen}, headers=world.b.svc.basic)
+        assert answer.json == {"active": False}
+    answer = world.thief().post("/introspect", form={"token": "x"}, headers=world.a.svc.basic)
+    assert answer.status_code == 401
+    return [answer]
+
+
+def userinfo(world: World) -> list[TestResponse]:
+    bearer = {"Authorization": f"Bearer {world.tokens['access_token']}"}
+    assert world.a.fresh().get("/userinfo", headers=bearer).json["sub"] == world.a.user_id
+    answer = world.thief().get("/userinfo", headers=bearer)
+    assert answer.status_code == 401
+    return [answer]
+
+
+def logout(world: World) -> list[TestResponse]:
+    asked = {"id_token_hint": world.tokens["id_token"], "client_id": TWIN}
+    answers = [world.thief().get("/logout", query=asked), world.thief().post("/logout", form=asked)]
+    assert all("only-in-a" not in answer.headers.get("Location", "") for answer in answers)
+    assert world.is_signed_in_at_a()
+    return answers
+
+
+def logout_request(world: World) -> list[TestResponse]:
+    answer = world.thief().get(f"/logout/{world.logout_handle}")
+    assert answer.status_code == 400
+    assert world.is_signed_in_at_a()
+    return [answer]
+
+
+def sign_out(world: World) -> list[TestResponse]:
+    answer = world.thief().get("/sign-out")
+    assert world.is_signed_in_at_a()
+    return [answer]
+
+
+def signed_in_page(path: str) -> Callable[[World], list[TestResponse]]:
+    """To the sign-in page, that is where A's cookies get somebody at B."""
+
+    def ask(world: World) -> list[TestResponse]:
+        assert world.a.http.get(path).status_code == 200
+        answer = world.thief().get(path)
+        assert 'id="sign-in"' in answer.text
+        assert world.b.username not in answer.text
+        return [answer]
+
+    return ask
+
+
+def withdraw(world: World) -> list[TestResponse]:
+    """Somebody signed in at B, with a form of their own, names A's consent."""
+    csrf = browserless.token_of(world.b.http.get("/account"))
+    form = {"csrf_token": csrf, "step": "withdraw", "consent": world.consent_id}
+    answer = world.b.http.post("/account", form=form)
+    assert answer.status_code == 404
+    with world.a.services.tenancy.session(world.a.tenant.id) as session:
+        consent = session.get(Consent, (world.a.tenant.id, world.consent_id))
+        assert consent is not None
+        assert consent.withdrawn_at is None
+    theirs = browserless.token_of(world.a.http.get("/account"))
+    forged = world.thief().post("/account", form={**form, "csrf_token": theirs})
+    assert forged.status_code in (303, 400, 403)
+    return [answer, forged]
+
+
+def interaction(method: str) -> Callable[[World], list[TestResponse]]:
+    def ask(world: World) -> list[TestResponse]:
+        path = f"/interaction/{world.interaction_id}"
+        form = {"step": "sign-in", "username": world.a.username, "password": browserless.PASSWORD}
+        answer = world.thief().request(method, path, form=form if method == "POST" else None)
+        assert answer.status_code == 400
+        assert world.a.http.get(path).status_code == 200
+        return [answer]
+
+    return ask
+
+
+def sign_in(world: World) -> list[TestResponse]:
+    """A's person, with the right password, is nobody at B."""
+    thief = world.b.fresh()
+    page = thief.get("/sign-in")
+    form = {"csrf_token": browserless.token_of(page), "step": "sign-in", "username": world.a.username}
+    action = re.findall(r'<form[^>]* action="([^"]+)"', page.text)
+    answer = thief.post(action[0], raw=True, form={**form, "password": browserless.PASSWORD})
+    # The name is shown because it was typed in.
+    assert "Wrong username or password" in answer.text
+    assert 'id="sign-in"' in thief.get("/account").text
+    return [page]
+
+
+def first_admin(method: str) -> Callable[[World], list[TestResponse]]:
+    def ask(world: World) -> list[TestResponse]:
+        path = f"/first-admin/{world.admin_link}"
+        page = world.a.http.get(path)
+        assert page.status_code == 200
+        form = {
+            "csrf_token": browserless.token_of(page),
+            "username": "mallory",
+            "password": "long-enough-password",
+        }
+        answer = world.thief().request(method, path, form=form if method == "POST" else None)
+        assert answer.status_code == 404
+        assert world.a.http.get(path).status_code == 200
+        return [answer]
+
+    return ask
+
+
+def mailbox(world: World) -> list[TestResponse]:
+    assert MARK in world.a.http.get("/dev/mailbox").text
+    answer = world.thief().get("/dev/mailbox")
+    assert answer.status_code == 200
+    return [answer]
+
+
+def api(path: str, method: str = "GET") -> Callable[[World], list[TestResponse]]:
+    """A's administrator is nobody at B; B's administrator does not reach A's rows."""
+
+    def ask(world: World) -> list[TestResponse]:
+        filled = path.replace("<id>", str(world.dead_letter_id))
+        stolen = world.thief().request(method, filled, headers=world.bearer())
+        assert stolen.status_code == 401
+        own = {"Authorization": f"Bearer {world.b.admin_token}"}
+        answer = world.b.fresh().request(method, filled, headers=own)
+        assert answer.status_code == (404 if "<id>" in path else 200)
+        return [stolen, answer]
+
+    return ask
+
+
+def openapi(world: World) -> list[TestResponse]:
+    answer = world.thief().get("/api/v1/openapi.json")
+    assert world.a.tenant.issuer not in answer.text
+    return [answer]
+
+
+def static(world: World) -> list[TestResponse]:
+    answer = world.thief().get("/static/no-such-file")
+    assert answer.status_code == 404
+    return [answer]
+
+
+ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
+    "openid_configuration": lambda world: discovery(world, "/.well-known/openid-configuration"),
+    "oauth_metadata": lambda world: discovery(world, "/.well-known/oauth-authorization-server"),
+    "jwks": jwks,
+    "authorize": authorize,
+    "token": token,
+    "revoke": revoke,
+    "introspect": introspect,
+    "userinfo": userinfo,
+    "logout": logout,
+    "logout_request": logout_request,
+    "sign_out": sign_out,
+    "start": signed_in_page("/"),
+    "account": signed_in_page("/account"),
+    "account_step": withdraw,
+    "interaction": interaction("GET"),
+    "interaction_step": interaction("POST"),
+    "sign_in": sign_in,
+    "first_admin": first_admin("GET"),
+    "first_admin_step": first_admin("POST"),
+    "mailbox": mailbox,
+    "api.me": api("/api/v1/me"),
+    "api.tenant": api("/api/v1/tenant"),
+    "api.audit": api("/api/v1/audit"),
+    "api.dead_letters": api("/api/v1/outbox/dead-letters"),
+    "api.retry_dead_letter": api("/api/v1/outbox/dead-letters/<id>/retry", "POST"),
+    "api.openapi": openapi,
+    "static": static,
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_as_tenant_b_with_what_is_tenant_as(world: World, name: str) -> None:
+    for answer in ROUTES[name](world):
+        told = answer.text + str(answer.headers)
+        assert MARK not in told
+        assert world.a.user_id not in told
+        assert world.a.tenant.id not in told.replace(f"ww-{world.a.tenant.id}", "")
+        assert answer.status_code < 500
+
+
+def test_every_route_has_a_row(world: World) -> None:
+    rules = {str(rule.endpoint) for rule in world.a.app.url_map.iter_rules()}
+    protocol = {endpoint.name for endpoint in ENDPOINTS if endpoint.answered_by == EDGE}
+    assert rules | protocol == set(ROUTES)
