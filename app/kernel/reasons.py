@@ -49,6 +49,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "consent.missing": "The person has not allowed this client access yet.",
         "consent.unknown": "There is no such consent.",
         "database.busy": "Every connection to the database is in use.",
+        "database.not_migrated": "The database's tables are not those of this version; run watchword migrate.",
         "database.unavailable": "The database does not answer.",
         "dead_letter.unknown": "There is no such dead letter.",
         "delivery.given_up": "A message could not be delivered, however often it was tried.",

@@ -6,6 +6,7 @@ from app.domain.apply.schema import ApplyFile
 from app.domain.client_metadata import ClientMetadata
 from app.domain.tenants import TenantSettings
 
+DURATION_PATTERN = r"^[0-9]+ *(s|m|min|h|d)$"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _STANDS_FOR = {
@@ -35,10 +36,23 @@ def apply_schema() -> dict[str, Any]:
     definitions["TenantSettings"] = _adopt(TenantSettings, definitions)
     definitions["TenantEntry"]["properties"]["settings"] = {"$ref": "#/$defs/TenantSettings"}
     for name, definition in definitions.items():
+        if name.endswith("Settings"):
+            _allow_durations(definition)
         definitions[name] = _substitutable(definition, nullable=name.endswith("Settings"))
     definitions["StandsFor"] = _STANDS_FOR
     head = {"$schema": DIALECT, "title": "Watchword apply file"}
     return {**head, **_substitutable(schema), "$defs": dict(sorted(definitions.items()))}
+
+
+def _allow_durations(definition: dict[str, Any]) -> None:
+    """Let settings in seconds be written with a unit as well (`24h`)."""
+    for name, member in definition["properties"].items():
+        if name.endswith("_seconds"):
+            written = {"type": "string", "pattern": DURATION_PATTERN}
+            definition["properties"][name] = {
+                "anyOf": [{"type": "integer"}, written],
+                "default": member["default"],
+            }
 
 
 def _adopt(model: type[TenantSettings] | type[ClientMetadata], definitions: dict[str, Any]) -> dict[str, Any]:
