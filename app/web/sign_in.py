@@ -121,7 +121,7 @@ def start_session(where: TenantContext, person: SignedIn) -> Accepted:
 
 def links(client: ClientRecord) -> list[tuple[str, str]]:
     """What the client says about itself, as it registered it."""
-    labels = (("policy_uri", "Privacy policy"), ("tos_uri", "Terms of service"))
+    labels = (("policy_uri", "Privacy"), ("tos_uri", "Terms"))
     return [(label, client.metadata[name]) for name, label in labels if name in client.metadata]
 
 

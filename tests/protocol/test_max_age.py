@@ -1,0 +1,88 @@
+"""How old a sign-in may be: `max_age`, `default_max_age`, sensitive scopes (OpenID Connect Core section 3.1.2.1)."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+import time_machine
+
+from app.domain.models import Resource, ResourceScope
+from app.domain.tenants import TenantContext
+from app.infra import jose
+from app.kernel import clock
+from app.web.services import Services
+from tests.protocol.browserless import Person, answer_of, new_person, new_public_client
+
+if TYPE_CHECKING:
+    from tests.conftest import Http
+
+
+@pytest.fixture
+def person(services: Services, tenant: TenantContext, http: "Http") -> Person:
+    new_person(services, tenant)
+    new_public_client(services, tenant)
+    return Person(http)
+
+
+def auth_time(token: str, services: Services, tenant: TenantContext) -> int:
+    found = jose.verify(token, services.keyring.verification_keys(tenant.id), algorithms=("RS256",)).claims
+    value: int = found["auth_time"]
+    return value
+
+
+def test_older_than_max_age_asks_again(person: Person, services: Services, tenant: TenantContext) -> None:
+    """The OP MUST attempt to actively re-authenticate; auth_time is there and later."""
+    first = auth_time(person.tokens()["id_token"], services, tenant)
+    with time_machine.travel(clock.after(3), tick=True):
+        assert 'id="sign-in"' in person.authorize(max_age="1").text
+        assert answer_of(person.authorize(max_age="1", prompt="none")).parameters["error"] == "login_required"
+        assert auth_time(person.tokens(max_age="1")["id_token"], services, tenant) > first
+
+
+def test_younger_than_max_age_does_not(person: Person, services: Services, tenant: TenantContext) -> None:
+    first = auth_time(person.tokens(max_age="15000")["id_token"], services, tenant)
+    with time_machine.travel(clock.after(60), tick=True):
+        assert auth_time(person.tokens(max_age="10000", prompt="none")["id_token"], services, tenant) == first
+
+
+def test_zero_asks_again_each_time(person: Person) -> None:
+    """max_age=0 is prompt=login in other words."""
+    person.through()
+    with time_machine.travel(clock.after(1), tick=True):
+        page = person.authorize(max_age="0")
+        assert 'id="sign-in"' in page.text
+        assert "code" in answer_of(person.sign_in(page)).parameters
+
+
+def test_default_max_age_of_the_client(person: Person, services: Services, tenant: TenantContext) -> None:
+    """OIDC Dynamic Client Registration section 2: default_max_age, which max_age overrides."""
+    new_public_client(services, tenant, "careful", default_max_age=5)
+    person.through("careful")
+    with time_machine.travel(clock.after(10), tick=True):
+        assert 'id="sign-in"' in person.authorize("careful").text
+        assert "code" in answer_of(person.authorize("careful", max_age="1000")).parameters
+
+
+def test_sensitive_scope_wants_a_recent_sign_in(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    """A scope with max_age_seconds: only a sign-in as recent as that is good enough."""
+    with services.tenancy.session(tenant.id, write=True) as session:
+        resource = Resource(identifier="https://pay.example.com", name="Payments")
+        session.add(resource)
+        session.flush()
+        session.add(
+            ResourceScope(
+                resource_id=resource.id, name="pay", description="Pay", sensitive=True, max_age_seconds=600
+            )
+        )
+    services.versions.touch()
+    assert "code" in person.through(scope="openid pay").parameters
+    with time_machine.travel(clock.after(700), tick=True):
+        assert "code" in answer_of(person.authorize(scope="openid")).parameters
+        page = person.authorize(scope="openid pay")
+        assert 'id="sign-in"' in page.text
+        assert (
+            answer_of(person.authorize(scope="openid pay", prompt="none")).parameters["error"]
+            == "login_required"
+        )
+        assert "code" in answer_of(person.sign_in(page)).parameters
