@@ -5,11 +5,19 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.models import Consent, Grant, GrantConsent, RefreshFamily
 from app.kernel import clock, ids
+
+
+_REDEEM = (
+    update(Grant)
+    .where(Grant.id == bindparam("grant_id"), Grant.code_redeemed_at.is_(None), Grant.revoked_at.is_(None))
+    .values(code_redeemed_at=bindparam("now"))
+    .execution_options(synchronize_session=False)
+)
 
 
 class RevocationLog(Protocol):
@@ -72,12 +80,7 @@ def redeem(session: Session, grant_id: str) -> Redemption:
 
     The database has the last word (contracts 3): a conditional write, in the caller's transaction.
     """
-    won = session.execute(
-        update(Grant)
-        .where(Grant.id == grant_id, Grant.code_redeemed_at.is_(None), Grant.revoked_at.is_(None))
-        .values(code_redeemed_at=clock.now())
-        .execution_options(synchronize_session=False)
-    )
+    won = session.execute(_REDEEM, {"grant_id": grant_id, "now": clock.now()})
     if won.rowcount == 1:  # type: ignore[attr-defined]
         return Redemption.WON
     found = session.execute(

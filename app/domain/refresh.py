@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import grants
@@ -23,6 +23,20 @@ from app.kernel import clock, ids
 from app.kernel.secrets import b64url, equal
 
 PURPOSE = "refresh-family"
+
+
+_FIND = (
+    select(RefreshFamily, Grant, User)
+    .join(Grant, (Grant.tenant_id == RefreshFamily.tenant_id) & (Grant.id == RefreshFamily.grant_id))
+    .join(User, (User.tenant_id == Grant.tenant_id) & (User.id == Grant.user_id))
+    .where(RefreshFamily.id == bindparam("family_id"))
+)
+_ROTATE = (
+    update(RefreshFamily)
+    .where(RefreshFamily.id == bindparam("family_id"), RefreshFamily.generation == bindparam("presented"))
+    .values(generation=bindparam("next"), rotated_at=bindparam("now"))
+    .execution_options(synchronize_session=False)
+)
 
 
 class Presented(Enum):
@@ -93,7 +107,6 @@ class RefreshTokens:
         session.add(
             RefreshFamily(id=family_id, grant_id=grant_id, secret_sealed=sealed, expires_at=expires_at)
         )
-        session.flush()
         return _token(secret, family_id, 0)
 
     def present(
@@ -129,12 +142,12 @@ class RefreshTokens:
             return Refreshed(Presented.REVOKED, grant_id=grant.id)
         if family.expires_at <= clock.now():
             return Refreshed(Presented.EXPIRED, grant_id=grant.id)
-        presented = self._take(session, family, parts.generation, grace_seconds, rotate=rotate)
+        presented, newest = self._take(session, family, parts.generation, grace_seconds, rotate=rotate)
         if presented is Presented.REPLAYED:
             grants.revoke(session, tenant_id, grant.id, "refresh_token_replayed", log=log)
             return Refreshed(presented, grant_id=grant.id)
-        newest = _token(secret, family.id, family.generation)
-        return Refreshed(presented, newest, grant, user, grant.id, family.expires_at)
+        successor = _token(secret, family.id, newest)
+        return Refreshed(presented, successor, grant, user, grant.id, family.expires_at)
 
     def owner(self, session: Session, tenant_id: str, token: str) -> tuple[RefreshFamily, Grant] | None:
         """The family and grant of a genuine refresh token, however old, or None. For revocation and introspection."""
@@ -148,29 +161,25 @@ class RefreshTokens:
 
     def _take(
         self, session: Session, family: RefreshFamily, generation: int, grace_seconds: int, *, rotate: bool
-    ) -> Presented:
+    ) -> tuple[Presented, int]:
+        """What the presented generation turns out to be, and the newest one then."""
         if not rotate:
-            return Presented.KEPT if generation == family.generation else Presented.REPLAYED
+            kept = generation == family.generation
+            return (Presented.KEPT if kept else Presented.REPLAYED), family.generation
         if generation == family.generation:
             rotated = session.execute(
-                update(RefreshFamily)
-                .where(RefreshFamily.id == family.id, RefreshFamily.generation == generation)
-                .values(generation=generation + 1, rotated_at=clock.now())
-                .execution_options(synchronize_session=False)
+                _ROTATE,
+                {"family_id": family.id, "presented": generation, "next": generation + 1, "now": clock.now()},
             )
-            session.refresh(family)
             if rotated.rowcount == 1:  # type: ignore[attr-defined]
-                return Presented.ROTATED
+                return Presented.ROTATED, generation + 1
+            session.refresh(family)  # Another request was faster.
         recent = clock.now().timestamp() - family.rotated_at.timestamp() <= grace_seconds
-        return Presented.REPEATED if generation == family.generation - 1 and recent else Presented.REPLAYED
+        repeated = generation == family.generation - 1 and recent
+        return (Presented.REPEATED if repeated else Presented.REPLAYED), family.generation
 
     def _load(self, session: Session, parts: RefreshToken) -> tuple[RefreshFamily, Grant, User] | None:
-        return session.execute(
-            select(RefreshFamily, Grant, User)
-            .join(Grant, (Grant.tenant_id == RefreshFamily.tenant_id) & (Grant.id == RefreshFamily.grant_id))
-            .join(User, (User.tenant_id == Grant.tenant_id) & (User.id == Grant.user_id))
-            .where(RefreshFamily.id == parts.family_id)
-        ).one_or_none()
+        return session.execute(_FIND, {"family_id": parts.family_id}).one_or_none()
 
     def _open(self, tenant_id: str, family: RefreshFamily) -> bytes:
         return self._vault.open(

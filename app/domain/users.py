@@ -4,12 +4,15 @@ import unicodedata
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.models import User
 from app.kernel import clock
 from app.kernel.errors import Problem
+
+
+_BY_ID = select(User).where(User.id == bindparam("user_id"))
 
 
 def normalize(name: str) -> str:
@@ -26,7 +29,7 @@ def find_by_login(session: Session, login: str) -> User | None:
 
 def get(session: Session, user_id: str) -> User | None:
     """The person of an id."""
-    return session.scalar(select(User).where(User.id == user_id))
+    return session.scalar(_BY_ID, {"user_id": user_id})
 
 
 def create(

@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.domain.apply.changes import Change, Credentials, Pass, Revocations
 from app.domain.apply.document import Faults
 from app.domain.apply.reconcile import reconcile
 from app.domain.apply.schema import ApplyFile
+from app.kernel.errors import Problem
 
 
 class PreparedCredentials(Credentials, Protocol):
@@ -56,7 +58,9 @@ def apply(
     prune: bool = False,
     via: str = "apply",
 ) -> Report:
-    """Make the deployment what the file says, in one transaction. Raises `Refused` with every fault.
+    """Make the deployment what the file says, in one transaction.
+
+    Raises `Refused` with every fault, and `Problem` (`apply.conflict`) when somebody else changes the same.
 
     The preview finds faults and slow work, so that the transaction does not hold up sign-ins while it hashes.
     """
@@ -81,6 +85,13 @@ def _pass(parts: Parts, file: ApplyFile, faults: Faults, *, prune: bool, via: st
                 raise _RolledBack
     except _RolledBack:
         pass
+    except IntegrityError:
+        raise Problem(
+            "apply.conflict",
+            "Somebody else changed the same objects at the same time, or two of the file want one name. Nothing was "
+            "applied; try again.",
+            status=409,
+        ) from None
     return run
 
 
