@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import CompileError
+from sqlalchemy.exc import CompileError, IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from app.domain.models import DeploymentSecret, Role, Tenant, User, UserRole
@@ -365,3 +365,20 @@ def test_the_system_session_is_not_filtered(shared_pair: Pair) -> None:
     with shared_pair.tenancy.system(SystemReason.MAINTENANCE) as session:
         found = set(session.scalars(select(User.tenant_id)))
     assert {shared_pair.a, shared_pair.b} <= found
+
+
+def test_references_cannot_cross(pair: Pair) -> None:
+    """The tenant is part of every key, so that not even the database would accept it."""
+    (_, role_of_a), (_, user_of_b) = pair.rows_of_a[Role], pair.rows_of_b[User]
+    with pytest.raises(IntegrityError), pair.tenancy.session(pair.b, write=True) as session:
+        session.add(UserRole(user_id=user_of_b, role_id=role_of_a))
+
+
+def test_a_deleted_tenant_takes_everything_along_and_nothing_else(pair: Pair) -> None:
+    with pair.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        session.delete(session.get(Tenant, pair.a))
+    with pair.tenancy.system(SystemReason.MAINTENANCE) as session:
+        for model in TENANT_MODELS:
+            counted = select(func.count()).select_from(model)
+            assert session.scalar(counted.where(owner_column(model) == pair.a)) == 0
+            assert session.scalar(counted.where(owner_column(model) == pair.b)) == 1
