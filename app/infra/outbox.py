@@ -53,7 +53,7 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message a worker holds for `LEASE_SECONDS`. `attempt` names the lease."""
+    """A message a worker holds as long as its lease. `attempt` names the lease."""
 
     tenant_id: str
     id: int
@@ -89,9 +89,12 @@ def put(
 class Outbox:
     """The worker's side: which messages are due, who has them, what became of them."""
 
-    def __init__(self, tenancy: Tenancy, *, max_attempts: int = MAX_ATTEMPTS) -> None:
+    def __init__(
+        self, tenancy: Tenancy, *, max_attempts: int = MAX_ATTEMPTS, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
         self._tenancy = tenancy
         self._max_attempts = max_attempts
+        self._lease_seconds = lease_seconds
 
     def due(self) -> dict[str, set[str]]:
         """The topics with messages that may be delivered now, by tenant."""
@@ -139,7 +142,7 @@ class Outbox:
         with self._tenancy.session(tenant_id, write=True) as session:
             taken = list(session.scalars(query))
             for message in taken:
-                message.available_at = now + timedelta(seconds=LEASE_SECONDS)
+                message.available_at = now + timedelta(seconds=self._lease_seconds)
                 message.attempts += 0 if reserve else 1
             return [_claim_of(message) for message in taken]
 
@@ -154,7 +157,7 @@ class Outbox:
             )
             if message is None:
                 return None
-            message.available_at = clock.after(LEASE_SECONDS)
+            message.available_at = clock.after(self._lease_seconds)
             message.attempts += 1
             return _claim_of(message)
 
