@@ -5,7 +5,7 @@ set_name=$1
 bin=.venv/bin
 locked() {
     # uv is quick but knows nothing of a mirror that is configured for pip alone; pip is the way round.
-    "$bin/uv" pip install -q --python "$bin/python" --require-hashes --only-binary :all: -r "$1" ||
+    "$bin/uv" pip install -q --compile-bytecode --python "$bin/python" --require-hashes --only-binary :all: -r "$1" ||
         "$bin/python" -m pip install -q --require-hashes --only-binary :all: -r "$1"
 }
 locked "requirements/$set_name.txt"
