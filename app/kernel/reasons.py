@@ -12,6 +12,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "acr.unmet": "The client asked for a strength of authentication this tenant does not offer.",
         "admin.exists": "The tenant has an administrator already; without them only a recovery link helps.",
         "admin_link.invalid": "The administrator's link was used before, has expired, or was never made.",
+        "apply.conflict": "Somebody else changed the same objects at the same time; none of the file was applied.",
         "apply.refused": "The apply file has faults; none of it was applied.",
         "audit.broken": "The audit chain does not hold: a record was changed, removed or added past the appender.",
         "client.assertion_audience": "The client assertion is not meant for this issuer.",

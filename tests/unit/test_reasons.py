@@ -4,8 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from app.kernel.reasons import REASONS
+from app.protocols.oauth import errors
+from app.protocols.oauth.steps import refusals
 
 APP = Path(__file__).parents[2] / "app"
 CODE = re.compile(r"[a-z][a-z_0-9]*(\.[a-z][a-z_0-9]*)+")
@@ -17,6 +22,7 @@ RAISED_THROUGH = {
     "Reason",
     "Denied",
     "Case",
+    "_case",
     "Need",
     "Requirement",
 }
@@ -105,6 +111,16 @@ def _of_call(node: ast.Call, classes: set[str]) -> Iterator[str]:
 def test_every_reason_in_the_source_is_in_the_catalogue() -> None:
     missing = {code: where for code, where in _codes().items() if code not in REASONS}
     assert not missing, "add a row to app/kernel/reasons.py for each of these"
+
+
+@pytest.mark.parametrize("module", [errors, refusals])
+def test_every_case_names_its_reason_and_describes_itself(module: ModuleType) -> None:
+    """RFC 6749 section 5.2: descriptions are sentences for developers, of a narrow set of characters."""
+    cases = [case for case in vars(module).values() if isinstance(case, errors.Case)]
+    assert cases
+    for case in cases:
+        assert case.reason in REASONS
+        assert re.fullmatch(r"[A-Za-z][\x20-\x21\x23-\x5B\x5D-\x7E]+\.", case.description)
 
 
 def test_the_catalogue_names_nothing_the_source_does_not() -> None:

@@ -6,13 +6,17 @@ The texts keep to the characters of RFC 6749 section 4.1.2.1 (no quote, no backs
 from app.protocols.oauth.errors import Case
 
 
+def _case(error: str, description: str, reason: str) -> Case:
+    return Case(error, reason, description)
+
+
 def _invalid(reason: str, description: str) -> Case:
-    return Case("invalid_request", description, f"request.{reason}")
+    return _case("invalid_request", description, f"request.{reason}")
 
 
 # Shown on a page of ours, never sent anywhere: there is no redirect URI to trust yet.
 CLIENT_MISSING = _invalid("client_missing", "The parameter client_id is missing.")
-CLIENT_UNKNOWN = Case("invalid_client", "This client is not registered here.", "client.unknown")
+CLIENT_UNKNOWN = _case("invalid_client", "This client is not registered here.", "client.unknown")
 REDIRECT_MISSING = _invalid("redirect_uri_missing", "The parameter redirect_uri is missing.")
 REDIRECT_UNREGISTERED = _invalid(
     "redirect_uri_unregistered", "This redirect_uri is not registered for the client."
@@ -24,16 +28,16 @@ MALFORMED = _invalid("malformed", "The request cannot be read.")
 # Sent to the redirect URI.
 PARAMETER_REPEATED = _invalid("parameter_repeated", "A parameter is given more than once.")
 PARAMETER_TOO_LONG = _invalid("parameter_too_long", "A parameter is too long.")
-REQUEST_OBJECT = Case("request_not_supported", "The parameter request is not supported.", "request.object")
-REQUEST_URI = Case("request_uri_not_supported", "The parameter request_uri is not supported.", "request.uri")
-REGISTRATION = Case(
+REQUEST_OBJECT = _case("request_not_supported", "The parameter request is not supported.", "request.object")
+REQUEST_URI = _case("request_uri_not_supported", "The parameter request_uri is not supported.", "request.uri")
+REGISTRATION = _case(
     "registration_not_supported", "The parameter registration is not supported.", "request.registration"
 )
 RESPONSE_TYPE_MISSING = _invalid("response_type_missing", "The parameter response_type is missing.")
-RESPONSE_TYPE = Case(
+RESPONSE_TYPE = _case(
     "unsupported_response_type", "This response_type is not supported; use code.", "request.response_type"
 )
-GRANT_TYPE = Case(
+GRANT_TYPE = _case(
     "unauthorized_client",
     "The client is not registered for the authorization code grant.",
     "client.grant_type",
@@ -46,19 +50,19 @@ PKCE_METHOD = _invalid("pkce_method", "The code_challenge_method has to be S256.
 PKCE_CHALLENGE = _invalid(
     "pkce_challenge", "The code_challenge is not that of S256: 43 base64url characters."
 )
-SCOPE_MALFORMED = Case("invalid_scope", "The parameter scope is malformed.", "scope.malformed")
-SCOPE_NOT_ALLOWED = Case(
+SCOPE_MALFORMED = _case("invalid_scope", "The parameter scope is malformed.", "scope.malformed")
+SCOPE_NOT_ALLOWED = _case(
     "invalid_scope", "The client may not ask for one of these scopes.", "scope.not_allowed"
 )
-SCOPE_EMPTY = Case("invalid_scope", "No scope was asked for that can be granted.", "scope.empty")
-SCOPE_OF_OTHER_RESOURCE = Case(
+SCOPE_EMPTY = _case("invalid_scope", "No scope was asked for that can be granted.", "scope.empty")
+SCOPE_OF_OTHER_RESOURCE = _case(
     "invalid_scope", "A scope belongs to another resource than the one asked for.", "scope.other_resource"
 )
-RESOURCE_MALFORMED = Case(
+RESOURCE_MALFORMED = _case(
     "invalid_target", "A resource is an absolute URI without a fragment.", "resource.malformed"
 )
-RESOURCE_UNKNOWN = Case("invalid_target", "A resource asked for is not registered here.", "resource.unknown")
-RESOURCE_AMBIGUOUS = Case(
+RESOURCE_UNKNOWN = _case("invalid_target", "A resource asked for is not registered here.", "resource.unknown")
+RESOURCE_AMBIGUOUS = _case(
     "invalid_target", "The scopes belong to several resources: name one with resource.", "resource.ambiguous"
 )
 CLAIMS_MALFORMED = _invalid("claims", "The parameter claims is not the JSON object of OpenID Connect.")
@@ -68,20 +72,20 @@ DISPLAY = _invalid("display", "The parameter display has an unknown value.")
 HINT_INVALID = _invalid(
     "id_token_hint", "The id_token_hint is not an ID token of this issuer for this client."
 )
-ACR_UNMET = Case(
+ACR_UNMET = _case(
     "unmet_authentication_requirements", "The authentication asked for is not available.", "acr.unmet"
 )
 
 # What `prompt=none` turns an unmet requirement into, and what a person decides.
-LOGIN_REQUIRED = Case("login_required", "The person has to sign in.", "session.missing")
-CONSENT_REQUIRED = Case("consent_required", "The person has to allow access.", "consent.missing")
-INTERACTION_REQUIRED = Case(
+LOGIN_REQUIRED = _case("login_required", "The person has to sign in.", "session.missing")
+CONSENT_REQUIRED = _case("consent_required", "The person has to allow access.", "consent.missing")
+INTERACTION_REQUIRED = _case(
     "interaction_required", "The person has to do something first.", "interaction.needed"
 )
-ACCESS_DENIED = Case("access_denied", "The person did not allow access.", "consent.denied")
-NOT_ALLOWED = Case("access_denied", "The person may not use this client.", "client.group_missing")
-EXPIRED = Case("login_required", "The sign-in took too long; start again.", "interaction.expired")
-UNAVAILABLE = Case(
+ACCESS_DENIED = _case("access_denied", "The person did not allow access.", "consent.denied")
+NOT_ALLOWED = _case("access_denied", "The person may not use this client.", "client.group_missing")
+EXPIRED = _case("login_required", "The sign-in took too long; start again.", "interaction.expired")
+UNAVAILABLE = _case(
     "temporarily_unavailable", "The service is not available right now.", "service.unavailable"
 )
-SERVER_ERROR = Case("server_error", "Something went wrong here.", "service.fault")
+SERVER_ERROR = _case("server_error", "Something went wrong here.", "service.fault")
