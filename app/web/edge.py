@@ -148,15 +148,11 @@ class Edge:
             )
             return handler(request)
         except OAuthError as error:
-            metrics.refused(error.code)
-            log.info("refused: %s", error, extra={"request_id": turn.request_id, "reason": error.code})
-            return reply.refusal(error)
+            return _refuse(turn, error, error)
         except Unavailable:
             raise
         except Problem as problem:
-            metrics.refused(problem.code)
-            log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
-            return reply.refusal(as_oauth_error(problem))
+            return _refuse(turn, problem, as_oauth_error(problem))
 
     def _send(self, turn: "_Turn", answer: Reply) -> Iterable[bytes]:
         """Start the response and give its body: none for HEAD, whose length is all the same that of GET."""
@@ -222,6 +218,13 @@ class _Turn:
 
 _WRONG_HOST = Reply(400, headers.PLAIN_TEXT, b"This server is not known by that name.\n")
 _NO_TENANT = Reply(404, headers.PLAIN_TEXT, b"There is nothing here.\n")
+
+
+def _refuse(turn: _Turn, problem: Problem, error: OAuthError) -> Reply:
+    """The detail is for the log; the client gets the fixed text."""
+    log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
+    metrics.refused(problem.code)
+    return reply.refusal(error)
 
 
 def _form(environ: Environ) -> forms.Form:

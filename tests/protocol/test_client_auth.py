@@ -165,18 +165,8 @@ def test_two_methods_in_one_request_are_refused(side: TokenSide, two: str) -> No
 
 def test_secret_of_every_printable_character(side: TokenSide) -> None:
     """Appendix A.2 allows them all; a chosen secret takes argon2id once and a keyed hash from then on."""
-    from app.domain import clients
-
     secret = "".join(chr(c) for c in range(0x20, 0x7F))
-    party = Party(f"client-{secrets.token_hex(3)}", secret)
-    with side.services.tenancy.session(side.tenant.id, write=True) as session:
-        clients.create(
-            session,
-            party.client_id,
-            {"grant_types": ["client_credentials"], "scope": "", "response_types": []},
-            secret_hash=side.services.client_secrets.choose(secret),
-        )
-    side.services.versions.touch()
+    party = _chosen(side, secret)
     assert side.post("/token", CC, party).status_code == 200
     assert side.post("/token", CC, party).status_code == 200
     wrong = Party(party.client_id, secret + "x")
@@ -206,6 +196,22 @@ def test_every_endpoint_that_authenticates_counts(side: TokenSide, path: str) ->
     where = elsewhere()
     answers = [side.post(path, {**CC, "token": "x"}, headers=basic("who", "no"), **where) for _ in range(21)]
     assert [a.status_code for a in answers] == [401] * 20 + [429]
+
+
+def test_guessing_at_a_chosen_secret_costs_no_hash_once_it_is_limited(
+    side: TokenSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few guesses a second keep every core busy hashing."""
+    party, where = _chosen(side, "x" * 40), elsewhere()
+    guess = Party(party.client_id, "wrong-" * 8)
+    hashed = []
+    verify = side.services.passwords.verify
+    monkeypatch.setattr(side.services.passwords, "verify", lambda *a: hashed.append(1) or verify(*a))
+    for _ in range(CLIENT_FAILURES.most):
+        refused(side.post("/token", CC, guess, **where), "invalid_client", 401)
+    assert len(hashed) == CLIENT_FAILURES.most
+    assert side.post("/token", CC, guess, **where).status_code == 429
+    assert len(hashed) == CLIENT_FAILURES.most
 
 
 # private_key_jwt and client_secret_jwt
@@ -411,3 +417,19 @@ def _allowing(side: TokenSide) -> TokenSide:
     services = dataclasses.replace(side.services, fetcher=Fetcher(("127.0.0.1/32",)))
     app = create_app(services.settings, services=services)
     return TokenSide(services, side.tenant, Http(app, side.tenant))
+
+
+def _chosen(side: TokenSide, secret: str) -> Party:
+    """A client whose secret somebody chose."""
+    from app.domain import clients
+
+    party = Party(f"client-{secrets.token_hex(3)}", secret)
+    with side.services.tenancy.session(side.tenant.id, write=True) as session:
+        clients.create(
+            session,
+            party.client_id,
+            {"grant_types": ["client_credentials"], "scope": "", "response_types": []},
+            secret_hash=side.services.client_secrets.choose(secret),
+        )
+    side.services.versions.touch()
+    return party

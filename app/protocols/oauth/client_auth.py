@@ -145,9 +145,19 @@ class ClientAuthentication:
             raise errors.CLIENT_METHOD(
                 f"{client.client_id} is registered for {registered}, used {credentials.method}"
             )
-        elif registered != "none" and not self._secrets.verify(credentials.secret, client.secret_hash):
+        elif registered != "none" and not self._is_secret(credentials.secret, client, request):
             raise errors.CLIENT_SECRET_WRONG(client.client_id)
         return client
+
+    def _is_secret(self, secret: str, client: ClientRecord, request: ProtocolRequest) -> bool:
+        """Compare. Where that takes an expensive hash, whoever guessed too often is refused before it."""
+        if self._secrets.is_costly(secret, client.secret_hash):
+            trip, tenant_id = Trip(self._state), request.tenant.id
+            network = network_of(request.remote_address)
+            trip.add(NETWORK_FAILURES.look(tenant_id, network), errors.TOO_MANY_FAILURES)
+            trip.add(CLIENT_FAILURES.look(tenant_id, client.client_id, network), errors.TOO_MANY_FAILURES)
+            trip.go()
+        return self._secrets.verify(secret, client.secret_hash)
 
     def _failed(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
         """Count the failure and put it on record. Raises `OAuthError` instead of `error` once there were too many."""

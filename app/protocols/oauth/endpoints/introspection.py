@@ -46,7 +46,7 @@ class Introspection:
                 raise
             exchange.trip.go()
             return _INACTIVE
-        if not _may_ask(client, found):
+        if not _may_ask(client, found) or parts.clients.get(tenant.id, found.client_id) is None:
             return _INACTIVE
         shown = {name: value for name, value in found.claims.items() if name not in _OURS_ALONE}
         return {"active": True, "token_type": "Bearer", **shown}
