@@ -167,33 +167,33 @@ def test_refreshing_a_stolen_object(shared_pair: Pair, model: type) -> None:
 
 
 @every_model
-def test_bulk_update_and_delete_touch_nothing(pair: Pair, model: type) -> None:
+def test_bulk_update_and_delete_touch_nothing(shared_pair: Pair, model: type) -> None:
     column = next(c for c in inspect(model).column_attrs if c.key not in ("tenant_id", "id")).class_attribute
     owner, changes = owner_column(model), {column.key: column}
-    statements: list[Any] = [update(model).where(*is_a(pair, model)).values(changes)]
-    statements.append(update(model).where(owner == pair.a).values(changes))
-    statements.append(update(model).where(owner.in_(select(owner)), owner == pair.a).values(changes))
+    statements: list[Any] = [update(model).where(*is_a(shared_pair, model)).values(changes)]
+    statements.append(update(model).where(owner == shared_pair.a).values(changes))
+    statements.append(update(model).where(owner.in_(select(owner)), owner == shared_pair.a).values(changes))
     if model is not Tenant:
-        statements.append(delete(model).where(*is_a(pair, model)))
-        statements.append(delete(model).where(owner.in_(select(owner)), owner == pair.a))
+        statements.append(delete(model).where(*is_a(shared_pair, model)))
+        statements.append(delete(model).where(owner.in_(select(owner)), owner == shared_pair.a))
     for statement in statements:
         for how in ("fetch", False):
-            with pair.tenancy.session(pair.b, write=True) as session:
+            with shared_pair.tenancy.session(shared_pair.b, write=True) as session:
                 done: Any = session.execute(statement.execution_options(synchronize_session=how))
                 assert done.rowcount == 0, (statement, how)
-    with pair.tenancy.session(pair.a) as session:
-        assert session.get(model, key_of_a(pair, model)) is not None
+    with shared_pair.tenancy.session(shared_pair.a) as session:
+        assert session.get(model, key_of_a(shared_pair, model)) is not None
 
 
 @every_tenant_model
-def test_inserting_for_another_tenant(pair: Pair, model: type) -> None:
-    row = values(inspect(model), pair.a, {})
+def test_inserting_for_another_tenant(shared_pair: Pair, model: type) -> None:
+    row = values(inspect(model), shared_pair.a, {})
     for write in (
         lambda session: session.add(model(**row)),
         lambda session: session.execute(insert(model).values(**row)),
         lambda session: session.execute(insert(model), [row]),
         lambda session: session.execute(insert(model), row),
-        lambda session: session.execute(insert(model), [{**row, "tenant_id": pair.b}, row]),
+        lambda session: session.execute(insert(model), [{**row, "tenant_id": shared_pair.b}, row]),
         lambda session: session.execute(insert(model).values([row])),
         lambda session: session.execute(
             insert(model).from_select(["tenant_id"], select(owner_column(model)))
@@ -202,27 +202,27 @@ def test_inserting_for_another_tenant(pair: Pair, model: type) -> None:
         lambda session: session.bulk_insert_mappings(inspect(model), [row]),
         lambda session: session.bulk_save_objects([model(**row)]),
     ):
-        with pytest.raises(TenancyError), pair.tenancy.session(pair.b, write=True) as session:
+        with pytest.raises(TenancyError), shared_pair.tenancy.session(shared_pair.b, write=True) as session:
             write(session)
 
 
 @every_tenant_model
-def test_moving_a_row_to_another_tenant(pair: Pair, model: type) -> None:
-    key = pair.rows_of_b[model]
+def test_moving_a_row_to_another_tenant(shared_pair: Pair, model: type) -> None:
+    key = shared_pair.rows_of_b[model]
 
     def change(session: Session) -> None:
-        session.get(model, key).tenant_id = pair.a  # type: ignore[attr-defined]
+        session.get(model, key).tenant_id = shared_pair.a  # type: ignore[attr-defined]
 
     for write in (
         change,
-        lambda session: session.execute(update(model).values(tenant_id=pair.a)),
-        lambda session: session.execute(update(model).values({owner_column(model): pair.a})),
-        lambda session: session.execute(update(model), [{"tenant_id": pair.a}]),
-        lambda session: session.bulk_update_mappings(inspect(model), [{"tenant_id": pair.a}]),
+        lambda session: session.execute(update(model).values(tenant_id=shared_pair.a)),
+        lambda session: session.execute(update(model).values({owner_column(model): shared_pair.a})),
+        lambda session: session.execute(update(model), [{"tenant_id": shared_pair.a}]),
+        lambda session: session.bulk_update_mappings(inspect(model), [{"tenant_id": shared_pair.a}]),
     ):
-        with pytest.raises(TenancyError), pair.tenancy.session(pair.b, write=True) as session:
+        with pytest.raises(TenancyError), shared_pair.tenancy.session(shared_pair.b, write=True) as session:
             write(session)
-    with pair.tenancy.session(pair.b) as session:
+    with shared_pair.tenancy.session(shared_pair.b) as session:
         assert session.get(model, key) is not None
 
 

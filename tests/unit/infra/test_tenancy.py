@@ -4,12 +4,14 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, event, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.models import Client, DeploymentSecret, Group, OutboxMessage, Role, Tenant, User
+from app.infra import migrations
 from app.infra.database import make_engine
 from app.infra.tenancy import SYSTEM_ROLE, SystemReason, Tenancy, TenancyError, tenant_of
 from app.kernel.errors import Unavailable
@@ -287,11 +289,18 @@ def test_what_reaches_the_database(tenancy: Tenancy, acme: str) -> None:
         ]
 
 
-def test_sqlite_is_durable_and_checks_references(tenancy: Tenancy) -> None:
-    if tenancy.engine.dialect.name != "sqlite":
-        pytest.skip("SQLite's own settings")
+@pytest.fixture
+def on_sqlite(data_dir: Path) -> Iterator[Tenancy]:
+    settings = Settings(data_dir=data_dir)
+    migrations.upgrade(settings)
+    tenancy = Tenancy(make_engine(settings.effective_database_url, pool_size=2))
+    yield tenancy
+    tenancy.close()
+
+
+def test_sqlite_is_durable_and_checks_references(on_sqlite: Tenancy) -> None:
     asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-    with tenancy.engine.connect() as connection:
+    with on_sqlite.engine.connect() as connection:
         found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked}
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
 
@@ -321,7 +330,10 @@ def test_numbered_logs_are_stamped(tenancy: Tenancy, acme: str) -> None:
 def test_values_stay_out_of_errors(tenancy: Tenancy, acme: str) -> None:
     with tenancy.session(acme, write=True) as session:
         make_user(session, "top-secret-name")
-    with pytest.raises(Exception, match=r"(?i)unique") as caught, tenancy.session(acme, write=True) as session:
+    with (
+        pytest.raises(Exception, match=r"(?i)unique") as caught,
+        tenancy.session(acme, write=True) as session,
+    ):
         session.add(User(username="hidden-value", username_key="top-secret-name"))
     assert "hidden-value" not in str(caught.value)
 
@@ -330,8 +342,6 @@ class TestOutages:
     """A database that is away is `Unavailable`, and one that came back is used without a restart of ours."""
 
     def test_postgresql_away_and_back(self) -> None:
-        from app.infra import migrations
-
         with PostgresServer() as server:
             settings = Settings(master_key="x", **database_urls(server, server.create_database()))
             migrations.upgrade(settings)
@@ -371,17 +381,15 @@ class TestOutages:
             pass
         tenancy.close()
 
-    def test_sqlite_held_by_another_writer(self, tenancy: Tenancy, any_database: Settings) -> None:
-        if not any_database.is_sqlite:
-            pytest.skip("PostgreSQL has no single writer")
-        acme = make_tenant(tenancy)
-        with tenancy.session(acme, write=True) as first:
+    def test_sqlite_held_by_another_writer(self, on_sqlite: Tenancy) -> None:
+        acme = make_tenant(on_sqlite)
+        with on_sqlite.session(acme, write=True) as first:
             make_user(first)
-            with tenancy.engine.connect() as connection:
+            with on_sqlite.engine.connect() as connection:
                 connection.connection.dbapi_connection.execute("PRAGMA busy_timeout=20")  # type: ignore[union-attr]
-            with pytest.raises(Unavailable), tenancy.session(acme, write=True):
+            with pytest.raises(Unavailable), on_sqlite.session(acme, write=True):
                 pass
-        assert names(tenancy, acme) == ["alice"]
+        assert names(on_sqlite, acme) == ["alice"]
 
     def test_a_programming_error_is_not_an_outage(self, tenancy: Tenancy, acme: str) -> None:
         with pytest.raises(Exception, match="no_such_table") as caught, tenancy.session(acme) as session:
