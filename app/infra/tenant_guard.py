@@ -66,11 +66,6 @@ def _on_execute(state: ORMExecuteState) -> None:
         return
     if isinstance(getattr(state.statement, "element", state.statement), TextClause):
         raise TenancyError("text() cannot be filtered: select from the model")
-    for mapper in state.all_mappers:
-        if not issubclass(mapper.class_, TenantScoped | TenantRoot):
-            raise TenancyError(
-                f"{mapper.class_.__name__} belongs to the deployment: only a system session reads it"
-            )
     statement: Any = state.statement
     state.statement = statement.options(*_filters(session.tenant_id)).execution_options(**{FILTERED: True})
 

@@ -47,6 +47,7 @@ def test_filtered(sql: str) -> None:
         ("DELETE FROM users USING roles WHERE users.tenant_id = ?", ["roles"]),
         ("SELECT name FROM tenants", ["tenants"]),
         ("SELECT name FROM tenants WHERE tenants.slug = ?", ["tenants"]),
+        ("SELECT deployment_secrets.name FROM deployment_secrets", ["deployment_secrets"]),
         ("INSERT INTO roles (id) SELECT users.id FROM users", ["users"]),
     ],
 )
