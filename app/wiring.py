@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app.domain import client_secrets, refresh
+from app.domain import client_secrets, refresh, system_access
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
@@ -56,7 +56,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
-    return Services(
+    services = Services(
         settings=settings,
         tenancy=tenancy,
         state=store,
@@ -79,6 +79,8 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         revocations=revocations,
         sessions=Sessions(store, revocations),
     )
+    tenancy.on_system_use = system_access.recorder(tenancy, services.tenants)
+    return services
 
 
 def _state(settings: Settings) -> StateStore:

@@ -151,22 +151,6 @@ EVENTS: tuple[EventType, ...] = (
     _row("user.created", "user_created", ACCOUNT_CHANGE, _ADMIN, "A person's account was created."),
     _row("user.updated", "user_updated", ACCOUNT_CHANGE, _ADMIN, "A person's account was changed."),
     _row("user.deleted", "user_deleted", ACCOUNT_CHANGE, _ADMIN, "A person's account was deleted."),
-    _row("user.disabled", "user_disabled", ACCOUNT_CHANGE, _ADMIN, "A person's account was disabled."),
-    _row("user.enabled", "user_enabled", ACCOUNT_CHANGE, _ADMIN, "A person's account was enabled again."),
-    _row(
-        "user.password.changed",
-        "password_changed",
-        ACCOUNT_CHANGE,
-        _ADMIN,
-        "A person's password was changed.",
-    ),
-    _row(
-        "user.tokens.revoked",
-        "user_tokens_revoked",
-        ACCOUNT_CHANGE,
-        _ADMIN,
-        "All of a person's tokens were revoked.",
-    ),
     _row("role.created", "role_created", ENTITY_MANAGEMENT, _ADMIN, "A role was created."),
     _row("role.updated", "role_updated", ENTITY_MANAGEMENT, _ADMIN, "A role was changed."),
     _row("role.deleted", "role_deleted", ENTITY_MANAGEMENT, _ADMIN, "A role was deleted."),
@@ -245,13 +229,10 @@ EVENTS: tuple[EventType, ...] = (
         "A one-time link made an administrator.",
     ),
     _row(
-        "apply.applied", "apply_applied", API_ACTIVITY, "changes pruned via", "An apply file was carried out."
-    ),
-    _row(
         "system.access",
         "system_access",
         API_ACTIVITY,
-        "action via",
+        "action",
         "An operator's command worked across tenants.",
     ),
     _row(
