@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.claims import ClaimRule
 from app.domain.client_metadata import ClientMetadata, validate
-from app.domain.models import Client
+from app.domain.models import Client, Revocation
 from app.infra.cache import ConfigCache
-from app.infra.tenancy import Tenancy
+from app.infra.tenancy import Tenancy, tenant_of
 from app.kernel import uris
 from app.kernel.errors import Problem
 
@@ -139,7 +139,16 @@ def create(
         metadata_=validate(metadata),
         secret_hash=secret_hash,
         secret_sealed=secret_sealed,
+        epoch=last_epoch(session, tenant_of(session), client_id),
     )
     session.add(row)
     session.flush()
     return row
+
+
+def last_epoch(session: Session, tenant_id: str, client_id: str) -> int:
+    """The epoch a client of this id was deleted at, so that its namesake's tokens are not taken for its own."""
+    revoked = select(func.max(Revocation.epoch)).where(
+        Revocation.tenant_id == tenant_id, Revocation.kind == "client", Revocation.ref == client_id
+    )
+    return session.scalar(revoked) or 0

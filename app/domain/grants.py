@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.domain.models import Consent, Grant, GrantConsent, RefreshFamily
 from app.kernel import clock, ids
 
-
 _REDEEM = (
     update(Grant)
     .where(Grant.id == bindparam("grant_id"), Grant.code_redeemed_at.is_(None), Grant.revoked_at.is_(None))

@@ -11,7 +11,6 @@ from app.domain.models import User
 from app.kernel import clock
 from app.kernel.errors import Problem
 
-
 _BY_ID = select(User).where(User.id == bindparam("user_id"))
 
 

@@ -200,6 +200,7 @@ def _main() -> None:
             ["tenant_id"], ["tenants.id"], name=op.f("fk_revocations_tenant_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_revocations")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_revocations_expires_at", "revocations", ["expires_at"], unique=False)
     op.create_index(op.f("ix_revocations_tenant_id"), "revocations", ["tenant_id"], unique=False)

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
-
+from app.domain import clients
 from app.domain.apply.changes import TenantScope
 from app.domain.apply.document import Path
 from app.domain.apply.schema import ClientEntry
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
-from app.domain.models import Client, Group, Resource, ResourceScope, Revocation
+from app.domain.models import Client, Group, Resource, ResourceScope
 from app.kernel.errors import Problem
 
 _SEALED_METHOD = "client_secret_jwt"
@@ -42,7 +41,7 @@ class Clients:
             tenant_id=self.scope.tenant.id,
             client_id=entry.client_id,
             metadata_=metadata,
-            epoch=self._last_epoch(entry.client_id),
+            epoch=clients.last_epoch(self.scope.session, self.scope.tenant.id, entry.client_id),
         )
         if not self._set_secret(row, _method(metadata), entry, path):
             return
@@ -78,15 +77,6 @@ class Clients:
     def prunable(self, row: Client) -> bool:
         """Whether `--prune` may delete it."""
         return True
-
-    def _last_epoch(self, client_id: str) -> int:
-        """The epoch a client of this id was deleted at, so that its namesake's tokens are not taken for its own."""
-        revoked = select(func.max(Revocation.epoch)).where(
-            Revocation.tenant_id == self.scope.tenant.id,
-            Revocation.kind == "client",
-            Revocation.ref == client_id,
-        )
-        return self.scope.session.scalar(revoked) or 0
 
     def _metadata(self, stored: dict[str, Any], entry: ClientEntry, path: Path) -> dict[str, Any] | None:
         """The stored members with those of the entry over them; null returns a member to its default."""

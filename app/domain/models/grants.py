@@ -114,6 +114,8 @@ class Revocation(TenantStamped, Model):
     """
 
     __tablename__ = "revocations"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+    # A number is never given twice, whatever was deleted: it is what the state store is compared by.
 
     seq: Mapped[int] = mapped_column(Counter, primary_key=True, autoincrement=True)
     kind: Mapped[str]
