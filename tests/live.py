@@ -25,7 +25,7 @@ from tests.servers import PostgresServer, RedisServer, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 WATCHWORD = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
-READY_PATH = "/.well-known/openid-configuration"
+READY_PATH = "/health/ready"
 START_SECONDS, STOP_SECONDS = 40.0, 40.0
 
 

@@ -59,6 +59,14 @@ def _origin(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
+class PageFailure(AssertionError):
+    """A page answered with a status that says the server failed."""
+
+    def __init__(self, response: requests.Response) -> None:
+        super().__init__(f"{response.status_code} at {response.url}:\n{response.text[:2000]}")
+        self.status = response.status_code
+
+
 class Person:
     """Somebody with an account, a password and a cookie jar."""
 
@@ -111,5 +119,6 @@ class Person:
     def _fetch(self, method: str, url: str, **options: object) -> requests.Response:
         self.visited.append(f"{method} {url}")
         response = self.session.request(method, url, allow_redirects=False, timeout=20, **options)  # type: ignore[arg-type]
-        assert response.status_code < 500, f"{response.status_code} at {url}:\n{response.text[:2000]}"
+        if response.status_code >= 500:
+            raise PageFailure(response)
         return response
