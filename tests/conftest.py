@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=EMBEDDED,
         help="embedded: SQLite and SQL state; production: PostgreSQL and Redis",
     )
+
+
+def pytest_configure() -> None:
+    """Ended by a time limit, a run still ends its servers: SIGTERM is taken like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
