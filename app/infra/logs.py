@@ -36,18 +36,31 @@ QUIET_LOGGERS = (
 
 def setup(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every log record of this process to `stream` (standard error) as JSON lines. May be called again."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Lines(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=_processors(), foreign_pre_chain=[_extras])
     )
     root = logging.getLogger()
-    for old in root.handlers[:]:
+    for old in [handler for handler in root.handlers if isinstance(handler, _Lines)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     logging.captureWarnings(True)
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes to the stream given, or to whatever standard error is at the time."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._given = stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where the next line goes."""
+        return self._given or sys.stderr
 
 
 class AccessLog:
