@@ -21,7 +21,9 @@ def serve(*, no_worker: bool, server: str) -> int:
     """
     from app import serving
     from app.commands.first_start import prepare
+    from app.serving.metrics import share_metrics
 
+    share_metrics()
     found = settings()
     prepare(found)
     say(f"Issuer: {found.base_url}")
