@@ -1,8 +1,10 @@
 """The start page and the account: who somebody is here, and what they allowed."""
 
+import re
 from typing import Any
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
 
 from app.domain import consents, users
 from app.domain.access.rbac import Access, access_of
@@ -15,6 +17,7 @@ from app.web import consent_page, login, oauth, pages
 from app.web.page_forms import WithdrawForm, checked, make_token
 
 _METHODS = {"pwd": "Password"}
+_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def register(app: Flask) -> None:
@@ -99,9 +102,11 @@ def _withdraw() -> Response:
     if found is None:
         return pages.see_other(pages.url("account"))
     session, user, _ = found
-    origin = pages.origin()
+    origin, consent_id = pages.origin(), form.consent.data or ""
+    if not _ID.fullmatch(consent_id):
+        raise NotFound
     with parts.tenancy.session(where.id, write=True) as db:
-        consent = consents.withdraw(db, form.consent.data or "", user_id=user.id, log=parts.revocations)
+        consent = consents.withdraw(db, consent_id, user_id=user.id, log=parts.revocations)
         audit.record(
             db,
             Event(

@@ -191,6 +191,8 @@ def _finish(
 
 def _end(turn: Turn, asked: AuthorizationRequest, case: Case) -> Response:
     """No code: the client hears why."""
+    if turn.client is None:
+        return errors.refused_request(refusals.CLIENT_UNKNOWN, f"client {asked.client_id} is gone")
     errors.note(case.reason, f"client {asked.client_id} is told {case.error}")
     Interactions(pages.services().state).drop(turn.where.id, turn.found)
     response = oauth.answer(oauth.refuse(turn.where, asked, case), after_post=True)

@@ -43,9 +43,10 @@ class Turn:
 
     @property
     def client(self) -> ClientRecord | None:
-        """The client behind it, unless it was removed meanwhile."""
+        """The client behind it, unless it, or its redirect URI, was removed meanwhile."""
         asked = self.asked
-        return pages.services().clients.get(self.where.id, asked.client_id) if asked else None
+        found = pages.services().clients.get(self.where.id, asked.client_id) if asked else None
+        return found if found and asked and found.allows_redirect(asked.redirect_uri) else None
 
     def deliver(self, response: Response) -> Response:
         """The answer, with the cookie of a new interaction on it."""

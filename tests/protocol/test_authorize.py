@@ -42,7 +42,7 @@ def refused(http: "Http", **changes: Any) -> dict[str, str]:
     answer = answer_of(response)
     assert answer.target.startswith(REDIRECT_URI + "?")
     assert set(answer.parameters) <= {"error", "error_description", "state", "iss"}
-    assert re.fullmatch(r"[\x20\x21\x23-\x5B\x5D-\x7E]+", answer.parameters["error_description"])
+    assert re.fullmatch(r"[A-Z][\x20\x21\x23-\x5B\x5D-\x7E]+ .*\.", answer.parameters["error_description"])
     return answer.parameters
 
 

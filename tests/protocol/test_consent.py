@@ -198,6 +198,8 @@ def test_consent_of_somebody_else_is_not_there(
     bob.through(scope="openid")
     form = {"csrf_token": token_of(bob.http.get("/account")), "consent": consent_id, "step": "withdraw"}
     assert bob.http.post("/account", form=form).status_code == 404
+    for nonsense in ("", "\x00", "x" * 36):
+        assert bob.http.post("/account", form={**form, "consent": nonsense}).status_code == 404
 
 
 class TestExpired:

@@ -4,6 +4,7 @@ A refusal tells nothing: unknown names cost a hash as well, count as well, and e
 time, spent after the hashing slot was given back (contracts 16).
 """
 
+import ipaddress
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ def _counters(
     """Counted before the check, so that parallel guesses do not pass together."""
     lockout = tenant.settings.authentication.lockout
     network = Increment(
-        Key(tenant.id, KIND, "network:" + origin.ip), NETWORK_WINDOW_SECONDS, limit=NETWORK_ATTEMPTS
+        Key(tenant.id, KIND, "network:" + _network(origin.ip)), NETWORK_WINDOW_SECONDS, limit=NETWORK_ATTEMPTS
     )
     where = device.id if account.known_device else "unknown"
     near = Increment(
@@ -176,6 +177,15 @@ def _counters(
         return network, near
     daily = Key(tenant.id, KIND, f"{account.name}:day")
     return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
+
+
+def _network(ip: str) -> str:
+    """Whom an address belongs to: one host of IPv4, one subscriber of IPv6, who has 2**64 of them."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip
+    return ip if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _refusal(user: User | None, password_ok: bool) -> str | None:

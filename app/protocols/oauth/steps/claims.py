@@ -17,6 +17,10 @@ def claims_readable(draft: Draft) -> None:
         return
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # What no database keeps as JSON: infinity, lone surrogates, NUL.
+        if "\\u0000" in json.dumps(found, allow_nan=False):
+            raise ValueError("a NUL character")
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise CLAIMS_MALFORMED() from None
     if not isinstance(found, dict):
