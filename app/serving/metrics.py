@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_NAME = "watchword-metrics-"
 
 
 def share_metrics() -> None:
@@ -17,7 +18,9 @@ def share_metrics() -> None:
     if os.environ.get(VARIABLE):
         return
     folder = _own_folder()
-    shutil.rmtree(folder, ignore_errors=True)
+    for left in folder.parent.glob(_NAME + "*"):
+        if left == folder or not Path("/proc", left.name.removeprefix(_NAME)).exists():
+            shutil.rmtree(left, ignore_errors=True)
     folder.mkdir(mode=0o700)
     os.environ[VARIABLE] = str(folder)
     if "prometheus_client" in sys.modules:
@@ -42,4 +45,4 @@ def forget_dead_processes() -> None:
 
 def _own_folder() -> Path:
     # The process id outlives beginning anew.
-    return Path(tempfile.gettempdir()) / f"watchword-metrics-{os.getpid()}"
+    return Path(tempfile.gettempdir()) / f"{_NAME}{os.getpid()}"

@@ -40,7 +40,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _install(python: Path, *arguments: str) -> None:
     """As scripts/install.sh does: uv, and pip where uv does not know of a mirror."""
-    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--compile-bytecode", "--python", str(python)]
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--compile-bytecode"]
+    uv += ["--python", str(python)]
     environment = os.environ | {"UV_SYSTEM_CERTS": "1"}
     if subprocess.run([*uv, *arguments], env=environment, check=False).returncode:
         subprocess.run([str(python), "-m", "pip", "install", "-q", *arguments], check=True)
