@@ -36,10 +36,12 @@ test: prerequisites $(STAMPS)/test node_modules/.package-lock.json
 ## lint: ruff, mypy --strict, and a report of sizes
 .PHONY: lint
 lint: $(STAMPS)/test
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python scripts/sizes.py
+	@failed=0; \
+	$(BIN)/ruff check . || failed=1; \
+	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	$(BIN)/python scripts/sizes.py; \
+	exit $$failed
 
 ## bench: measure; the numbers go to docs/
 .PHONY: bench
