@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import bcrypt
 from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
@@ -28,6 +29,11 @@ _MAX_MEMORY_KIB = 262_144
 _MAX_PASSES = 20
 _MAX_LANES = 16
 _MAX_STORED_CHARACTERS = 512
+_MAX_BCRYPT_COST = 14
+
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_BCRYPT_BYTES = 72
+"""bcrypt never looked at what comes after; the library refuses to guess that for us."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -90,13 +96,15 @@ class Passwords:
             prepared, usable = "-", False
         with self._slot():
             ok = self._matches(prepared, stored if usable else self._dummy) and usable
-        return Verdict(ok, ok and self._hasher.check_needs_rehash(stored))
+        return Verdict(ok, ok and (_is_bcrypt(stored) or self._hasher.check_needs_rehash(stored)))
 
     def verify_dummy(self, password: str) -> Verdict:
         """What `verify` costs, for a person who does not exist. Never ok."""
         return self.verify(password, self._dummy)
 
     def _matches(self, prepared: str, stored: str) -> bool:
+        if _is_bcrypt(stored):
+            return bcrypt.checkpw(prepared.encode("utf-8")[:_BCRYPT_BYTES], stored.encode("ascii"))
         try:
             return self._hasher.verify(stored, prepared)
         except (VerifyMismatchError, VerificationError, InvalidHashError):
@@ -116,7 +124,9 @@ class Passwords:
 
 
 def accepts(stored: str) -> bool:
-    """Whether a stored or imported hash is one `verify` can check: argon2id, at a bounded cost."""
+    """Whether a stored or imported hash is one `verify` can check: argon2id or bcrypt, at a bounded cost."""
+    if (found := _BCRYPT.fullmatch(stored)) is not None:
+        return 4 <= int(found[1]) <= _MAX_BCRYPT_COST
     if not stored.startswith("$argon2id$") or len(stored) > _MAX_STORED_CHARACTERS:
         return False
     try:
@@ -130,13 +140,18 @@ def accepts(stored: str) -> bool:
     )
 
 
+def _is_bcrypt(stored: str) -> bool:
+    return stored.startswith("$2")
+
+
 def checked_hash(stored: str) -> str:
     """`stored` itself, when it may be imported. Raises `Problem` (`password.hash_unsupported`) otherwise."""
     if not accepts(stored):
         raise Problem(
             "password.hash_unsupported",
             "This password hash cannot be verified here: an argon2id hash ($argon2id$v=19$m=...) of at most "
-            f"{_MAX_MEMORY_KIB // 1024} MiB is wanted. Without one, the person sets a new password.",
+            f"{_MAX_MEMORY_KIB // 1024} MiB, or a bcrypt hash ($2b$...) of cost {_MAX_BCRYPT_COST} at most, is "
+            "wanted. Without one, the person sets a new password.",
         )
     return stored
 

@@ -30,6 +30,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "redis": ("infra.state",),
     "alembic": ("infra.migrations",),
     "argon2": ("infra.passwords",),
+    "bcrypt": ("infra.passwords",),
     "psycopg": ("infra.database", "infra.state"),
     "prometheus_client": ("infra.metrics",),
     "structlog": ("infra",),

@@ -5,11 +5,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher, Type
 
 from app.infra import passwords
-from app.infra.passwords import Passwords, accepts, checked_hash, normalise
+from app.infra.passwords import Passwords, Verdict, accepts, checked_hash, normalise
 from app.kernel.errors import Problem, Unavailable
 
 GOOD = "correct-horse-battery"
@@ -67,7 +68,9 @@ def test_a_hash_of_other_parameters_verifies_and_asks_to_be_made_anew(hasher: Pa
     [
         "",
         "plain",
-        "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m",
+        "$2b$31$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m",
+        "$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN",
+        "$2c$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m",
         "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
         "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ",
         "$argon2id$v=19$m=x,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG",
@@ -89,6 +92,22 @@ def test_hashes_we_cannot_check_at_a_bounded_cost_are_refused(hasher: Passwords,
 def test_own_hashes_may_be_imported(hasher: Passwords) -> None:
     stored = hasher.hash(GOOD)
     assert checked_hash(stored) == stored
+
+
+@pytest.mark.parametrize("variant", [b"2a", b"2b"])
+def test_a_bcrypt_hash_from_elsewhere_verifies_and_asks_to_be_made_anew(
+    hasher: Passwords, variant: bytes
+) -> None:
+    stored = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4, prefix=variant)).decode()
+    assert checked_hash(stored) == stored
+    assert hasher.verify(GOOD, stored) == Verdict(ok=True, needs_rehash=True)
+    assert not hasher.verify(GOOD + "!", stored).ok
+
+
+def test_bcrypt_looked_at_72_bytes_and_so_do_we(hasher: Passwords) -> None:
+    long = "é" * 50
+    stored = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
+    assert hasher.verify(long, stored).ok
 
 
 def test_a_damaged_hash_is_a_wrong_password(hasher: Passwords) -> None:
