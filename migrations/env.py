@@ -31,7 +31,7 @@ assert models.__all__, "importing the models fills the metadata"
 def _by_hand() -> None:
     settings = deployment.load(os.environ, parse_yaml=yaml.load)
     context.config.attributes["engine"] = make_engine(
-        settings.migration_database_url or settings.effective_database_url, pool_size=1
+        settings.migration_database_url or settings.effective_database_url, pool_size=1, statement_seconds=0
     )
     context.config.attributes["application_role"] = make_url(settings.effective_database_url).username
 

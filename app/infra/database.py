@@ -25,6 +25,20 @@ BUSY_TIMEOUT_SECONDS = 5.0
 POOL_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5
 
+STATEMENT_SECONDS = 15
+IDLE_IN_TRANSACTION_SECONDS = 30
+"""Shorter than `domain.revocation.SETTLE_SECONDS`: no transaction that revokes may commit later than that."""
+
+_POSTGRESQL = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "application_name": "watchword",
+    # A server that froze or vanished without a word must not hold a thread until the system gives up, in minutes.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
 BEGIN_OPTION = "watchword_begin"
 """The execution option that holds the statement a connection's transaction begins with."""
 IMMEDIATE = {BEGIN_OPTION: "BEGIN IMMEDIATE"}
@@ -43,8 +57,10 @@ _SQLITE_OUTAGES = frozenset(
 )
 
 
-def make_engine(url: str, *, pool_size: int = 8) -> Engine:
+def make_engine(url: str, *, pool_size: int = 8, statement_seconds: int = STATEMENT_SECONDS) -> Engine:
     """An engine for a SQLite or PostgreSQL URL; connects to nothing yet.
+
+    On PostgreSQL no statement takes longer than `statement_seconds` (0: as long as it wants, for migrations).
 
     `pool_size` is the number of threads that use it: that many connections stay open, and as many again may be
     opened for a session within a session. Connections are not shared with forked children.
@@ -58,10 +74,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         options["connect_args"] = {"timeout": BUSY_TIMEOUT_SECONDS}
         prepare = _prepare_sqlite
     else:
-        options["connect_args"] = {
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "application_name": "watchword",
-        }
+        options["connect_args"] = {**_POSTGRESQL, "options": _limits(statement_seconds)}
         prepare = _prepare_postgresql
     # Bound values are people's data and secrets: they stay out of exceptions and logs.
     engine = create_engine(found, hide_parameters=True, **options)
@@ -108,6 +121,14 @@ def _prepare_sqlite(engine: Engine) -> None:
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _limits(statement_seconds: int) -> str:
+    """What the server is asked to enforce on our connections, in milliseconds."""
+    return (
+        f"-c statement_timeout={statement_seconds * 1000} "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS * 1000}"
+    )
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

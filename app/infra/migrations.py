@@ -22,7 +22,9 @@ def upgrade(settings: Settings) -> None:
 
     Raises `ConfigurationError` when roles are missing or wrong, `Unavailable` when the database does not answer.
     """
-    engine = make_engine(settings.migration_database_url or settings.effective_database_url, pool_size=1)
+    engine = make_engine(
+        settings.migration_database_url or settings.effective_database_url, pool_size=1, statement_seconds=0
+    )
     try:
         with outages():
             if revision_of(engine) not in (None, *_known()):
