@@ -53,25 +53,23 @@ def _deployed(storage: str, server: ServerName, folder_factory: pytest.TempPathF
         yield Victim(live, redis, postgres)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(storage, server) for storage in (EMBEDDED, PRODUCTION) for server in SERVERS],
-    ids="-".join,
-)
+@pytest.fixture(scope="module")
 def victim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     """One deployment for all faults of a combination: what is healed goes on serving."""
     with _deployed(*request.param, tmp_path_factory) as made:
         yield made
 
 
-@pytest.fixture
-def production(victim: Victim) -> Victim:
-    """A deployment with servers of its own to be hurt."""
-    if victim.redis is None:
-        pytest.skip("SQLite has no process of its own")
-    return victim
+def _on(*storages: str) -> pytest.MarkDecorator:
+    combinations = [(storage, server) for storage in storages for server in SERVERS]
+    return pytest.mark.parametrize("victim", combinations, indirect=True, scope="module", ids="-".join)
 
 
+everywhere = _on(EMBEDDED, PRODUCTION)
+in_production = _on(PRODUCTION)
+
+
+@everywhere
 def test_web_workers(victim: Victim) -> None:
     """One is killed and replaced; then all, twice in a row, which granian takes for a crash loop."""
     server = victim.server
@@ -93,6 +91,7 @@ def test_web_workers(victim: Victim) -> None:
     hold_to_the_book(load)
 
 
+@everywhere
 def test_the_web_servers_own_parent(victim: Victim) -> None:
     server = victim.server
     with Load(server) as load:
@@ -104,6 +103,7 @@ def test_the_web_servers_own_parent(victim: Victim) -> None:
     hold_to_the_book(load)
 
 
+@everywhere
 def test_the_background_worker(victim: Victim) -> None:
     server = victim.server
     with Load(server) as load:
@@ -116,6 +116,7 @@ def test_the_background_worker(victim: Victim) -> None:
     hold_to_the_book(load)
 
 
+@everywhere
 def test_everything_at_once_and_started_again(victim: Victim) -> None:
     """The parent killed takes all along; a new start on the same data knows everything."""
     server = victim.server
@@ -131,24 +132,26 @@ def test_everything_at_once_and_started_again(victim: Victim) -> None:
     hold_to_the_book(load)
 
 
-def test_redis(production: Victim) -> None:
-    assert production.redis
-    with Load(production.server) as load:
+@in_production
+def test_redis(victim: Victim) -> None:
+    assert victim.redis
+    with Load(victim.server) as load:
         load.wait_for(BEFORE)
-        production.redis.kill()
-        assert not production.server.is_ready()
-        production.redis.start()
+        victim.redis.kill()
+        assert not victim.server.is_ready()
+        victim.redis.start()
         load.wait_for(AFTER)
     hold_to_the_book(load)
 
 
-def test_postgresql(production: Victim) -> None:
-    assert production.postgres
-    with Load(production.server) as load:
+@in_production
+def test_postgresql(victim: Victim) -> None:
+    assert victim.postgres
+    with Load(victim.server) as load:
         load.wait_for(BEFORE)
-        production.postgres.kill()
-        assert not production.server.is_ready()
-        production.postgres.start()
+        victim.postgres.kill()
+        assert not victim.server.is_ready()
+        victim.postgres.start()
         load.wait_for(AFTER)
     hold_to_the_book(load)
 
