@@ -75,7 +75,7 @@ def resume(interaction_id: str) -> Turn | Response:
         asked = AuthorizationRequest.from_json(found.request) if found.request else None
         return Turn(where, found, oauth.stub_of(secret, asked), is_new=True)
     if stub is None or not found.is_for(stub.secret):
-        errors.note("interaction.other_browser", "the interaction belongs to another browser")
+        errors.note("interaction.expired", "the interaction belongs to another browser")
         return expired(where, interaction_id, None)
     return Turn(where, found, stub, is_new=False)
 

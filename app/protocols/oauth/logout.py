@@ -16,16 +16,22 @@ MAX_BYTES = 32 * 1024
 MAX_STATE = 2048
 
 
-def _case(reason: str, description: str) -> Case:
-    return Case("invalid_request", f"logout.{reason}", description)
-
-
-MALFORMED = _case("malformed", "The request cannot be read.")
-HINT = _case("id_token_hint", "The id_token_hint is not an ID token of this issuer.")
-CLIENT = _case("client", "The client is not registered here, or the id_token_hint is another one's.")
-REDIRECT = _case("redirect_uri", "This post_logout_redirect_uri is not registered for the client.")
-REDIRECT_WITHOUT_CLIENT = _case(
-    "redirect_uri_without_client", "A post_logout_redirect_uri needs an id_token_hint or a client_id."
+MALFORMED = Case("invalid_request", "logout.malformed", "The request cannot be read.")
+HINT = Case("invalid_request", "logout.id_token_hint", "The id_token_hint is not an ID token of this issuer.")
+CLIENT = Case(
+    "invalid_request",
+    "logout.client",
+    "The client is not registered here, or the id_token_hint is another one's.",
+)
+REDIRECT = Case(
+    "invalid_request",
+    "logout.redirect_uri",
+    "This post_logout_redirect_uri is not registered for the client.",
+)
+REDIRECT_WITHOUT_CLIENT = Case(
+    "invalid_request",
+    "logout.redirect_uri_without_client",
+    "A post_logout_redirect_uri needs an id_token_hint or a client_id.",
 )
 
 
