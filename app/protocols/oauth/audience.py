@@ -61,7 +61,7 @@ def of_client(
                     f"{target[:300]} is unknown, or nothing {client.client_id} may use"
                 )
     else:
-        audience = _implied(client, resources, wanted, strict=asked is not None)
+        audience = _implied(client, resources, wanted if asked is not None else _known(wanted, resources))
     granted = _of_resources(wanted, resources, audience)
     if asked is not None and len(granted) != len(asked):
         raise errors.SCOPE_NOT_ALLOWED(f"{set(asked) - set(granted)} are not scopes of {audience}")
@@ -101,22 +101,30 @@ def _may_use(client: ClientRecord, resource: ResourceRecord | None) -> bool:
     return resource.identifier in client.default_resources or not client.scopes.isdisjoint(resource.scopes)
 
 
-def _implied(
-    client: ClientRecord, resources: Resources, wanted: tuple[str, ...], *, strict: bool
-) -> tuple[str, ...]:
-    """Without `resource`: the one that owns all the scopes, else the client's default ones."""
+def _implied(client: ClientRecord, resources: Resources, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    found = implied(client, resources, wanted)
+    if found is None:
+        raise errors.TARGET_AMBIGUOUS(f"no resource alone has {wanted}")
+    return found
+
+
+def _known(scopes: tuple[str, ...], resources: Resources) -> tuple[str, ...]:
+    """A client may be registered for scopes that no resource has any more."""
+    return tuple(s for s in scopes if any(s in resource.scopes for resource in resources.values()))
+
+
+def implied(client: ClientRecord, resources: Resources, scopes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Whom the scopes are for where the client named no `resource` (contracts "Claims").
+
+    The one resource that owns them all, else the client's default ones where those know every scope. OpenID scopes
+    are the issuer's and count for nothing here. None when the scopes are those of several resources.
+    """
+    own = {s for s in scopes if s not in OPENID_SCOPES}
+    owners = tuple(name for name, resource in resources.items() if own <= set(resource.scopes))
+    if own and len(owners) == 1:
+        return owners
     default = tuple(target for target in client.default_resources if target in resources)
-    if default and (not strict or len(_of_resources(wanted, resources, default)) == len(wanted)):
-        return default
-    known = [s for s in wanted if any(s in resource.scopes for resource in resources.values())]
-    if not known:
-        return ()
-    owners = tuple(
-        name for name, resource in resources.items() if all(scope in resource.scopes for scope in known)
-    )
-    if len(owners) != 1:
-        raise errors.TARGET_AMBIGUOUS(f"{known} belong to {len(owners)} resources together")
-    return owners
+    return default if own <= {s for target in default for s in resources[target].scopes} else None
 
 
 def _of_resources(

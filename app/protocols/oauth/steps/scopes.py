@@ -4,6 +4,7 @@ from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SCOPE_TOKEN
 from app.domain.consents import ISSUER
 from app.kernel import uris
+from app.protocols.oauth import audience
 from app.protocols.oauth.steps.draft import Draft
 from app.protocols.oauth.steps.refusals import (
     RESOURCE_AMBIGUOUS,
@@ -76,14 +77,10 @@ def _asked(draft: Draft) -> tuple[str, ...]:
 
 
 def _implied(draft: Draft, own: list[str]) -> tuple[str, ...]:
-    """Without `resource`: the one that owns all the scopes, else the client's default ones."""
-    resources = draft.resources()
-    default = tuple(t for t in draft.known_client.default_resources if t in resources)
+    """Without `resource`. OpenID scopes alone are for the issuer, whatever the client's defaults."""
     if not own:
-        return default
-    owners = [name for name, resource in resources.items() if set(own) <= set(resource.scopes)]
-    if len(owners) == 1:
-        return tuple(owners)
-    if set(own) <= {scope for target in default for scope in resources[target].scopes}:
-        return default
-    raise RESOURCE_AMBIGUOUS(f"{sorted(own)} are scopes of several resources")
+        return ()
+    found = audience.implied(draft.known_client, draft.resources(), tuple(own))
+    if found is None:
+        raise RESOURCE_AMBIGUOUS(f"{sorted(own)} are scopes of several resources")
+    return found
