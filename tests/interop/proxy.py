@@ -16,35 +16,27 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.certificate, self.key, self.root = folder / "cert.pem", folder / "key.pem", folder / "root.pem"
-        root_key, request, extensions = folder / "root.key", folder / "request.pem", folder / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        self._root_key, self._request = folder / "root.key", folder / "request.pem"
+        self._extensions = folder / "extensions"
+        self._extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        _openssl(
-            "req",
-            "-x509",
-            *new_key,
-            "-keyout",
-            root_key,
-            "-out",
-            self.root,
-            "-subj",
-            "/CN=Test root",
-            "-days",
-            "2",
-        )
-        _openssl("req", *new_key, "-keyout", self.key, "-out", request, "-subj", "/CN=127.0.0.1")
+        root = ["-keyout", self._root_key, "-out", self.root, "-subj", "/CN=Test root"]
+        _openssl("req", "-x509", *new_key, *root)
+        _openssl("req", *new_key, "-keyout", self.key, "-out", self._request, "-subj", "/CN=127.0.0.1")
+        self.renew()
+
+    def renew(self) -> None:
+        """A certificate with a new serial number for the same key."""
         signing = [
             "-CA",
             self.root,
             "-CAkey",
-            root_key,
+            self._root_key,
             "-CAcreateserial",
             "-extfile",
-            extensions,
-            "-days",
-            "2",
+            self._extensions,
         ]
-        _openssl("x509", "-req", "-in", request, "-out", self.certificate, *signing)
+        _openssl("x509", "-req", "-in", self._request, "-out", self.certificate, *signing, "-days", "2")
 
 
 def _openssl(*arguments: object) -> None:

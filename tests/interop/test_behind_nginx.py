@@ -2,6 +2,9 @@
 
 import contextlib
 import ipaddress
+import os
+import signal
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from tests.interop import deployment, scripts
 from tests.interop.proxy import Authority, Nginx
 from tests.live import LiveServer, new_deployment
 from tests.person import Person
-from tests.servers import PostgresServer, RedisServer, free_port
+from tests.servers import PostgresServer, RedisServer, free_port, wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -137,3 +140,19 @@ def test_tls_of_its_own(
         assert live.get("/sign-in").status_code == 200
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(f"http://127.0.0.1:{port}/sign-in", timeout=5)
+        _renew_without_a_stop(live, authority)
+
+
+def _renew_without_a_stop(live: LiveServer, authority: Authority) -> None:
+    """SIGHUP: new workers with the new certificate, one by one, and nobody is turned away meanwhile."""
+    address = (live.settings.host, live.settings.port)
+    before = ssl.get_server_certificate(address)
+    assert before == authority.certificate.read_text()
+    authority.renew()
+    os.kill(live.pid, signal.SIGHUP)
+
+    def renewed() -> bool:
+        assert live.get("/.well-known/openid-configuration").status_code == 200
+        return ssl.get_server_certificate(address) == authority.certificate.read_text()
+
+    wait_until(lambda: all(renewed() for _ in range(8)), seconds=40)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_a_killed_worker_is_replaced(bare: LiveServer) -> None:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: len(set(children(bare.pid)) - set(killed)) == 2, seconds=30)
     wait_until(bare.is_ready, seconds=30)
+
+
+def test_the_images_health_check(bare: LiveServer) -> None:
+    def healthy() -> bool:
+        command = [sys.executable, str(ROOT / "deploy/health.py")]
+        return subprocess.run(command, env=bare.environment(), check=False).returncode == 0
+
+    assert healthy()
+    bare.stop()
+    assert not healthy()
+    bare.start()
 
 
 def test_a_stop_is_orderly(bare: LiveServer) -> None:
