@@ -18,6 +18,8 @@ def build(services: Services) -> Flask:
     app = Flask("app", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
     app.extensions["watchword"] = services
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    # Or a doubled slash would be answered by a redirect made of the request's own words.
+    app.url_map.merge_slashes = False
     pages.register(app, services)
     api.register(app)
     edge = Edge(
