@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, make_response, render_template, request, url_for
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
 from app.domain.tenants import TenantContext
 from app.kernel import paths
@@ -123,6 +123,9 @@ def _prepare() -> None:
     if current_app.secret_key is None:
         # Not at start: the database is first asked for after the fork. The same in every process.
         current_app.secret_key = keyed_hash(services().deployment_secrets.pepper(), "flask secret key 1")
+    if not request.query_string.isascii():
+        # RFC 3986 section 3.4; Flask could not read it.
+        raise BadRequest
     if not request.path.startswith("/api/"):
         request.max_content_length = MAX_BODY_BYTES
 
