@@ -7,6 +7,8 @@ from app.protocols.oauth.steps.draft import Draft
 from app.protocols.oauth.steps.refusals import CLAIMS_MALFORMED
 
 MAX_CLAIMS = 100
+MAX_DEPTH = 12
+"""Of nesting: whatever works on it later may do so recursively."""
 PLACES = ("id_token", "userinfo")
 
 
@@ -17,6 +19,8 @@ def claims_readable(draft: Draft) -> None:
         return
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if _is_deeper(found, MAX_DEPTH):
+            raise ValueError("nested too deeply")
         # What no database keeps as JSON: infinity, lone surrogates, NUL.
         if "\\u0000" in json.dumps(found, allow_nan=False):
             raise ValueError("a NUL character")
@@ -45,6 +49,11 @@ def _individual(member: Any) -> dict[str, Any] | None:
     if not isinstance(member.get("essential", False), bool) or not isinstance(member.get("values", []), list):
         raise CLAIMS_MALFORMED()
     return {name: member[name] for name in ("essential", "value", "values") if name in member}
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_is_deeper(item, levels - 1) for item in inner))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
