@@ -1,0 +1,208 @@
+"""What has to be there for requests to get far: a tenant, people, clients, tokens, a signed-in browser."""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import Client, TestResponse
+
+from app.domain import admin_links, clients, consents, users
+from app.domain.access import rbac
+from app.domain.assurance import ONE_FACTOR
+from app.domain.models import Consent
+from app.domain.tenants import TenantContext
+from app.infra import outbox
+from app.infra.outbox import DeliveryFailed
+from app.web import account
+from app.web.page_forms import make_token
+from app.web.services import Services
+from tests.conftest import new_tenant
+from tests.fuzz.values import Fresh, Kind, damaged
+from tests.protocol import parties
+from tests.protocol.parties import Code, Party
+
+REDIRECT_URI = "https://app.example/cb"
+LOOPBACK_URI = "http://127.0.0.1/cb"
+SIGNED_OUT = "https://app.example/signed-out"
+REGISTERED = (REDIRECT_URI, SIGNED_OUT, LOOPBACK_URI)
+CLIENT_PAGE = "https://app.example/privacy"
+APP = "app"
+USERNAME, PASSWORD = "alice", "correct-horse-battery"
+SCOPES = "openid profile email offline_access groups read write watchword:read watchword:admin"
+OPAQUE_API = "https://opaque.example.com"
+
+
+class World:
+    """One tenant. `fresh` makes whatever a request uses up."""
+
+    def __init__(self, services: Services) -> None:
+        from app import create_app
+
+        # Nobody measures here who is told apart by how long it takes.
+        self.services = dataclasses.replace(services, sign_in_floor_seconds=0.0)
+        self.app: Flask = create_app(services.settings, services=self.services)
+        self.tenant: TenantContext = new_tenant(services)
+        for identifier, scopes in (
+            (parties.API, "read write"),
+            (self.tenant.issuer, "watchword:read watchword:admin"),
+        ):
+            parties.new_resource(services, self.tenant, identifier, scopes)
+        parties.new_resource(services, self.tenant, OPAQUE_API, "peek", access_token_format="opaque")
+        self.party: Party = parties.new_client(
+            services, self.tenant, client_id="server", scope=SCOPES + " peek", redirect_uris=[REDIRECT_URI]
+        )
+        self._public_client()
+        self.user_id = self._person()
+        self.dead_letter_id = self._dead_letter()
+        self._session = ""
+        self.renew()
+        self._open("GET", self.tenant.path + "/sign-in")
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host of the deployment."""
+        return self.services.settings.base_url
+
+    def renew(self) -> None:
+        """Sign the person in anew, unless they still are."""
+        if self.services.sessions.get(self.tenant, self._session) is None:
+            _, self._session = self.services.sessions.start(
+                self.tenant, self.user_id, self._epoch, amr=("pwd",), acr=ONE_FACTOR, ip="127.0.0.1"
+            )
+
+    def session_cookie(self) -> str:
+        """The Cookie header of the signed-in browser."""
+        self.renew()
+        return f"ww-{self.tenant.id}={self._session}"
+
+    def value(self, fresh: Fresh) -> str:
+        """What a `Fresh` stands for."""
+        makers: dict[Kind, Callable[[], str]] = {
+            "code": lambda: self.code().code,
+            "refresh": lambda: self._tokens("openid offline_access read")["refresh_token"],
+            "access": lambda: self._tokens("openid profile watchword:read watchword:admin")["access_token"],
+            "opaque": lambda: self._tokens("openid peek")["access_token"],
+            "id_token": lambda: self._tokens("openid")["id_token"],
+            "csrf": self._csrf,
+            "logout": self._logout_handle,
+            "consent": self._consent_id,
+            "client_secret": lambda: self.party.secret,
+        }
+        return damaged(makers[fresh.kind](), fresh.damage)
+
+    def code(self, scope: str = "openid profile") -> Code:
+        """A code nobody used yet, for `self.party`."""
+        resources = (self.tenant.issuer,)
+        if "peek" in scope:
+            resources = (OPAQUE_API,)
+        elif "read" in scope.split():
+            resources = (parties.API,)
+        return parties.new_code(
+            self.services, self.tenant, self.party, self.user_id, scope, resources=resources, pkce=False
+        )
+
+    def interaction(self, prompt: str = "consent", **changes: str) -> tuple[str, str, str]:
+        """An interaction of the signed-in browser: its id, all the cookies, and the token of its forms."""
+        client = Client(self.app.wsgi_app)
+        name, _, value = self.session_cookie().partition("=")
+        client.set_cookie(name, value)
+        query = {
+            "client_id": APP,
+            "redirect_uri": REDIRECT_URI,
+            "response_type": "code",
+            "scope": "openid profile read",
+            "code_challenge": "c" * 43,
+            "code_challenge_method": "S256",
+            "state": "state-1",
+            "prompt": prompt,
+            **changes,
+        }
+        answer = self._open("GET", self.tenant.path + "/authorize", client, query_string=query)
+        found = re.search(r"/interaction/([^/?]+)$", answer.headers["Location"])
+        assert found, answer.headers
+        page = self._open("GET", answer.headers["Location"], client)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in client._cookies.values())  # type: ignore[attr-defined]
+        return found[1], cookies, token[1] if token else ""
+
+    def admin_link(self) -> tuple[str, str]:
+        """A link that makes an administrator, and the token of its form."""
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            link = admin_links.create(session, recover=True)
+        return link, self.form_token(f"admin-link:{link}")
+
+    def form_token(self, bound_to: str) -> str:
+        """The token of a form."""
+        with self.app.app_context():
+            return make_token(bound_to)
+
+    def _open(self, method: str, path: str, client: Client | None = None, **options: Any) -> TestResponse:
+        client = client or Client(self.app.wsgi_app)
+        return client.open(path, method=method, base_url=self.origin, **options)
+
+    def _csrf(self) -> str:
+        self.renew()
+        return self.form_token(account.binding(self._session))
+
+    def _tokens(self, scope: str) -> dict[str, Any]:
+        form = self.code(scope).form()
+        del form["code_verifier"]
+        answer = self._open("POST", self.tenant.path + "/token", data=form, headers=self.party.basic)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json  # type: ignore[assignment]
+        return found
+
+    def _logout_handle(self) -> str:
+        answer = self._open("POST", self.tenant.path + "/logout", data={"client_id": APP, "state": "s"})
+        return answer.headers["Location"].rpartition("/")[2]
+
+    def _consent_id(self) -> str:
+        self.consent()
+        with self.services.tenancy.session(self.tenant.id) as session:
+            found = session.query(Consent).filter_by(user_id=self.user_id).first()
+            return found.id if found else ""
+
+    def consent(self) -> None:
+        """What the person allowed."""
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            openid = {"": frozenset({"openid", "profile", "email", "offline_access", "groups"})}
+            consents.allow(session, self.user_id, APP, {**openid, parties.API: frozenset({"read", "write"})})
+
+    def _person(self) -> str:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            user = users.create(
+                session,
+                username=USERNAME,
+                email="alice@example.com",
+                password_hash=self.services.passwords.hash(PASSWORD),
+                claims=parties.EVERY_CLAIM,
+            )
+            rbac.give_role(session, user.id, "admin")
+            self._epoch = user.epoch
+            user_id = user.id
+        self.user_id = user_id
+        self.consent()
+        return user_id
+
+    def _public_client(self) -> None:
+        said = {
+            "redirect_uris": [REDIRECT_URI, LOOPBACK_URI],
+            "post_logout_redirect_uris": [SIGNED_OUT],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "none",
+            "scope": "openid profile email offline_access groups read write",
+            "policy_uri": CLIENT_PAGE,
+        }
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            clients.create(session, APP, said)
+        self.services.versions.touch()
+
+    def _dead_letter(self) -> int:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            outbox.put(session, "fuzz", secrets.token_hex(4), {})
+        claim = next(c for c in self.services.outbox.claim(self.tenant.id) if c.topic == "fuzz")
+        self.services.outbox.failed(claim, DeliveryFailed("never", permanent=True))
+        return claim.id
