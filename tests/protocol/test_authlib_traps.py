@@ -98,7 +98,7 @@ def test_nothing_secret_is_logged_at_debug(side: TokenSide, caplog: pytest.LogCa
     client = side.client()
     with caplog.at_level(logging.DEBUG):
         for name in list(logging.Logger.manager.loggerDict):
-            logging.getLogger(name).setLevel(logging.DEBUG)
+            caplog.set_level(logging.DEBUG, logger=name)
         code = side.code(client, side.user(), "openid offline_access")
         first = side.post("/token", code.form(), client).json
         second = side.refresh(client, first["refresh_token"]).json

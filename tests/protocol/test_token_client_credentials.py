@@ -203,7 +203,7 @@ def test_secret_and_token_are_never_logged(side: TokenSide, caplog: pytest.LogCa
 
     client = side.client()
     with caplog.at_level(logging.DEBUG):
-        logging.getLogger("authlib").setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger="authlib")
         token = side.client_token(client)["access_token"]
     assert any("Issue token" in record.getMessage() for record in caplog.records)
     assert token not in caplog.text
