@@ -53,6 +53,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     versions = ConfigVersions(tenancy.config_versions)
     cache = ConfigCache(versions)
     passwords = Passwords(CONCURRENT_HASHES)
+    tenants = TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url)
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
@@ -69,9 +70,9 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         fetcher=Fetcher(settings.fetch_allow),
         outbox=Outbox(tenancy),
         mailer=Mailer(settings, vault, tenancy),
-        tenants=TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url),
+        tenants=tenants,
         clients=ClientDirectory(tenancy, cache),
-        resources=ResourceDirectory(tenancy, cache),
+        resources=ResourceDirectory(tenancy, cache, tenants.issuer_of),
         client_secrets=ClientSecrets(
             deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback
         ),

@@ -79,7 +79,9 @@ class ClientSecrets:
 
     def is_costly(self, presented: str, stored: str | None) -> bool:
         """Whether `verify` would compute an argon2id hash, so that callers ask their limits first."""
-        return stored is not None and not stored.startswith(_KEYED) and not self._memo.knows(presented, stored)
+        return (
+            stored is not None and not stored.startswith(_KEYED) and not self._memo.knows(presented, stored)
+        )
 
     def verify(self, presented: str, stored: str | None) -> bool:
         """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.

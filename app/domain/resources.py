@@ -1,6 +1,6 @@
 """Protected resources: the immutable records, and which resource a scope belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -35,12 +35,32 @@ class ResourceRecord:
     include: frozenset[str]
 
 
-class ResourceDirectory:
-    """Every resource of a tenant, without asking the database for what has not changed."""
+API_READ = "watchword:read"
+API_ADMIN = "watchword:admin"
+API_SCOPES: Mapping[str, ScopeRecord] = MappingProxyType(
+    {
+        API_READ: ScopeRecord(API_READ, "See this organization's settings and records", False, None),
+        API_ADMIN: ScopeRecord(API_ADMIN, "Change this organization's settings and records", True, None),
+    }
+)
+"""The scopes of our own API. Every tenant has them, for clients that are registered for them."""
 
-    def __init__(self, tenancy: Tenancy, cache: ConfigCache) -> None:
+
+def own_api(issuer: str) -> ResourceRecord:
+    """Our own API as a resource: it is named by the issuer."""
+    return ResourceRecord(issuer, "Administration", API_SCOPES, "jwt", None, (), frozenset())
+
+
+class ResourceDirectory:
+    """Every resource of a tenant, our own API among them, without asking the database for what has not changed.
+
+    `issuer_of` gives a tenant's issuer.
+    """
+
+    def __init__(self, tenancy: Tenancy, cache: ConfigCache, issuer_of: Callable[[str], str]) -> None:
         self._tenancy = tenancy
         self._cache = cache
+        self._issuer_of = issuer_of
 
     def all(self, tenant_id: str) -> Mapping[str, ResourceRecord]:
         """The tenant's resources by identifier."""
@@ -53,8 +73,10 @@ class ResourceDirectory:
                 scopes.setdefault(scope.resource_id, {})[scope.name] = ScopeRecord(
                     scope.name, scope.description, scope.sensitive, scope.max_age_seconds
                 )
+            issuer = self._issuer_of(tenant_id)
             return MappingProxyType(
-                {
+                {issuer: own_api(issuer)}
+                | {
                     row.identifier: ResourceRecord(
                         identifier=row.identifier,
                         name=row.name,

@@ -153,6 +153,13 @@ class TenantDirectory:
         """The tenant of an id."""
         return self._table().get(("id", tenant_id))
 
+    def issuer_of(self, tenant_id: str) -> str:
+        """The issuer of an enabled tenant. Raises `Problem` when there is none of this id."""
+        found = self.by_id(tenant_id)
+        if found is None:
+            raise Problem("tenant.disabled", "This service is switched off.", status=404)
+        return found.issuer
+
     def default(self) -> TenantContext:
         """The tenant at the base URL. Raises `Problem` when it was disabled."""
         found = self.by_slug(DEFAULT_SLUG)
@@ -187,7 +194,9 @@ def create(
     Raises `Problem` for a bad slug or host (`tenant.invalid`) or a taken one (`tenant.exists`).
     """
     if not re.fullmatch(SLUG_PATTERN, slug):
-        raise Problem("tenant.invalid", "A tenant's slug has 1 to 63 characters of a-z, 0-9 and inner hyphens.")
+        raise Problem(
+            "tenant.invalid", "A tenant's slug has 1 to 63 characters of a-z, 0-9 and inner hyphens."
+        )
     if host is not None and not re.fullmatch(HOST_PATTERN, host):
         raise Problem("tenant.invalid", "A tenant's host is a host name in lower case, perhaps with a port.")
     same = Tenant.slug == slug if host is None else (Tenant.slug == slug) | (Tenant.host == host)

@@ -86,7 +86,6 @@ class World:
 
 def make_side(services: Services, app: Flask, mark: str) -> Side:
     tenant = new_tenant(services, f"{mark}-{secrets.token_hex(4)}")
-    parties.new_resource(services, tenant, tenant.issuer, SCOPES)
     browserless.new_public_client(services, tenant, TWIN, client_name=f"App {mark}")
     username = f"{mark}-{secrets.token_hex(4)}"
     user_id = browserless.new_person(services, tenant, username)

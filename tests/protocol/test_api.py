@@ -30,7 +30,6 @@ def api(_shared_services: Services) -> "Api":
 
     services = _shared_services
     tenant = new_tenant(services)
-    parties.new_resource(services, tenant, tenant.issuer, SCOPES)
     parties.new_resource(services, tenant, parties.API)
     app = create_app(services.settings, services=services)
     return Api(TokenSide(services, tenant, Http(app, tenant)))

@@ -9,6 +9,7 @@ from app.domain.apply.schema import ClientEntry
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
 from app.domain.models import Client, Group, Resource, ResourceScope
+from app.domain.resources import API_SCOPES
 from app.kernel.errors import Problem
 
 _SEALED_METHOD = "client_secret_jwt"
@@ -100,7 +101,7 @@ class Clients:
             known = {row.name for row in self.scope.rows(Group, Group.name, groups)}
             for name in sorted(set(groups) - known):
                 self.scope.fault((*path, "allowed_groups"), f"there is no group {name} {tenant}")
-        if scopes := set(metadata.get("scope", "").split()) - set(OPENID_SCOPES):
+        if scopes := set(metadata.get("scope", "").split()) - {*OPENID_SCOPES, *API_SCOPES}:
             known = {row.name for row in self.scope.rows(ResourceScope, ResourceScope.name, scopes)}
             for name in sorted(scopes - known):
                 self.scope.run.warn(

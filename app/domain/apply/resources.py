@@ -9,6 +9,7 @@ from app.domain.apply.document import Path, sentence_of
 from app.domain.apply.schema import ResourceEntry, ScopeEntry
 from app.domain.claims import OPENID_SCOPES, ClaimRule
 from app.domain.models import Resource, ResourceScope
+from app.domain.resources import API_SCOPES
 from app.kernel.uris import canonical_resource
 
 _MEMBERS = ("name", "access_token_format", "access_token_seconds", "claims", "include")
@@ -92,6 +93,11 @@ class Resources:
         for index, wanted in enumerate(entry.scopes):
             if wanted.name in OPENID_SCOPES:
                 self.scope.fault((*path, "scopes", index, "name"), f"{wanted.name} belongs to OpenID Connect")
+                continue
+            if wanted.name in API_SCOPES:
+                self.scope.fault(
+                    (*path, "scopes", index, "name"), f"{wanted.name} belongs to this server's own API"
+                )
                 continue
             row = held.pop(wanted.name, None)
             if row is None:

@@ -1,6 +1,5 @@
 """Who calls the API: the access token, what it allows, and what its person may do (RFC 6750)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import g, request
@@ -9,21 +8,13 @@ from app.domain import users
 from app.domain.access import rbac
 from app.domain.access.rbac import Access
 from app.domain.models import User
+from app.domain.resources import API_ADMIN
 from app.domain.tenants import TenantContext
 from app.protocols.oauth import errors, tokens
 from app.protocols.oauth.errors import Case, OAuthError
 from app.protocols.oauth.tokens import AccessToken
 from app.protocols.oauth.trip import Trip
 from app.web import pages
-
-READ = "watchword:read"
-ADMIN = "watchword:admin"
-
-SCOPES: Mapping[str, str] = {
-    READ: "See this organization's settings and records",
-    ADMIN: "Change this organization's settings and records",
-}
-"""Scopes of our own API. A client asks for them once the tenant has a resource whose identifier is its issuer."""
 
 SCOPE_MISSING = Case(
     "insufficient_scope", "token.scope", "The access token lacks the scope that is needed here.", 403
@@ -62,7 +53,7 @@ def _caller(tenant: TenantContext, scope: str | None, permission: str | None) ->
         raise errors.TOKEN_AUDIENCE(f"meant for {token.audience}")
     if token.grant_id is None:
         raise errors.TOKEN_NO_SUBJECT("issued to a client for itself")
-    if scope is not None and not {scope, ADMIN}.intersection(token.scopes):
+    if scope is not None and not {scope, API_ADMIN}.intersection(token.scopes):
         raise SCOPE_MISSING(f"needs {scope}")
     if parts.clients.get(tenant.id, token.client_id) is None:
         raise errors.TOKEN_REVOKED("its client was removed or disabled")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from app.domain.resources import API_ADMIN, API_READ
 from app.web.api import audit, dead_letters, me, tenant
-from app.web.api.bearer import ADMIN, READ
 from app.web.api.bodies import (
     AuditPage,
     DeadLetterPage,
@@ -54,7 +54,7 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         "tenant",
         "GET",
         "/tenant",
-        READ,
+        API_READ,
         "tenant:read",
         tenant.show,
         NoQuery,
@@ -65,7 +65,7 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         "audit",
         "GET",
         "/audit",
-        READ,
+        API_READ,
         "audit:read",
         audit.listed,
         Page,
@@ -76,7 +76,7 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         "dead_letters",
         "GET",
         "/outbox/dead-letters",
-        READ,
+        API_READ,
         "outbox:manage",
         dead_letters.listed,
         Page,
@@ -87,7 +87,7 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         "retry_dead_letter",
         "POST",
         "/outbox/dead-letters/<int:dead_letter_id>/retry",
-        ADMIN,
+        API_ADMIN,
         "outbox:manage",
         dead_letters.retry,
         NoQuery,

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.domain.resources import API_SCOPES
 from app.web.api import protocol
-from app.web.api.bearer import SCOPES
 from app.web.api.bodies import ProblemDetails
 from app.web.api.catalogue import ENDPOINTS, PREFIX, ApiEndpoint
 from app.web.endpoints import ENDPOINTS as PROTOCOL_ENDPOINTS
@@ -96,7 +96,11 @@ def _security_schemes(issuer: str) -> dict[str, Any]:
         "openid": {
             "type": "openIdConnect",
             "openIdConnectUrl": issuer + "/.well-known/openid-configuration",
-            "description": "Scopes: " + "; ".join(f"`{name}`: {said}" for name, said in SCOPES.items()),
+            "description": "Scopes: "
+            + "; ".join(
+                f"`{name}`: {said}"
+                for name, said in {name: scope.description for name, scope in API_SCOPES.items()}.items()
+            ),
         },
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "client_basic": {"type": "http", "scheme": "basic"},
