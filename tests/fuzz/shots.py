@@ -195,7 +195,7 @@ def _transport(draw: st.DrawFn, members: dict[str, Any]) -> None:
     """Something about the request itself that is wrong."""
     kind = draw(
         st.sampled_from(
-            ("method", "type", "place", "body", "length", "chunked", "header", "header", "address")
+            ("method", "type", "place", "body", "length", "chunked", "header", "credentials", "address")
         )
     )
     if kind == "method":
@@ -212,8 +212,13 @@ def _transport(draw: st.DrawFn, members: dict[str, Any]) -> None:
         )
     elif kind == "chunked":
         members["chunked"] = True
+    elif kind == "credentials":
+        header = ("AUTHORIZATION", draw(st.one_of(_authorizations(), values.header_values())))
+        members["headers"] = (*members.get("headers", ()), header)
     elif kind == "address":
-        members["address"] = draw(st.sampled_from(["", "unix:", "::1", "fe80::1%eth0", "not an address"]))
+        members["address"] = draw(
+            st.sampled_from(["", "unix:", "::1", "127.0.0.1", "fe80::1%eth0", "not an address"])
+        )
     else:
         header = (draw(st.sampled_from(HEADERS)), draw(st.one_of(values.header_values(), _authorizations())))
         members["headers"] = (*members.get("headers", ()), header)

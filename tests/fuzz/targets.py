@@ -160,6 +160,15 @@ TARGETS: tuple[Target, ...] = (
     Target("jwks", ("GET", "HEAD"), "/jwks"),
     Target("authorize", ("GET", "POST"), "/authorize", AUTHORIZATION, _ASKED, setting=_signed_in, share=6),
     Target(
+        "authorize",
+        ("GET", "POST"),
+        "/authorize",
+        AUTHORIZATION,
+        {**_ASKED, "response_mode": "form_post", "claims": '{"id_token": {"email": null}}'},
+        setting=_signed_in,
+        share=3,
+    ),
+    Target(
         "token",
         ("POST",),
         "/token",
