@@ -67,7 +67,8 @@ NETWORK_FAILURES = Limit("network_failures", 100, 300)
 USERINFO_FAILURES = Limit("userinfo_failures", 100, 300)
 """Requests to UserInfo from one network with a token that is none. `look` and `fail`."""
 AUTHORIZE = Limit("authorize", 600, 60)
-"""Authorization requests from one network; generous, as an office may share an address. `count`."""
+"""What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
+generous, as an office may share an address. `count`."""
 SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
 """Sign-in attempts from one network, success or not taken back. `count`, and `forgive` when it succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)

@@ -7,8 +7,9 @@ from flask import Flask, Response, request
 from app.domain import grants, users
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
-from app.infra import audit
+from app.infra import audit, limits
 from app.infra.audit import Event
+from app.infra.limits import AUTHORIZE
 from app.infra.state import Key, Put, TakeOnce
 from app.kernel.secrets import lookup_hash, new_secret
 from app.protocols.oauth import logout
@@ -160,7 +161,12 @@ def _refused(case: Case) -> Response:
 def _keep(where: TenantContext, asked: LogoutRequest) -> str:
     handle = new_secret()
     content = json.dumps(asked.to_json()).encode()
-    pages.services().state.execute(Put(Key(where.id, KIND, lookup_hash(handle)), content, LIFETIME_SECONDS))
+    outcome = pages.services().state.execute(
+        # Anybody may ask, and each answer is kept for a while.
+        AUTHORIZE.count(where.id, limits.network_of(pages.origin().ip)),
+        Put(Key(where.id, KIND, lookup_hash(handle)), content, LIFETIME_SECONDS),
+    )
+    limits.require(outcome, AUTHORIZE)
     return handle
 
 

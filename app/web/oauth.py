@@ -67,7 +67,9 @@ def _authorize() -> Response:
     asked, client = outcome.request, outcome.client
     if request.method == "POST":
         # The session's cookie does not come with another site's POST (contracts 14): ask again with GET.
-        found, _ = Interactions(parts.state).begin(where.id, request=asked.to_json(), bound=False)
+        found, _ = Interactions(parts.state).begin(
+            where.id, address=pages.origin().ip, request=asked.to_json(), bound=False
+        )
         return pages.see_other(pages.url("interaction", interaction_id=found.id))
     session = current_session(where)
     step = stand(where, asked, client, session).step
@@ -102,7 +104,9 @@ def _encoded() -> str | None:
 
 def begin(where: TenantContext, asked: AuthorizationRequest) -> Response:
     """Save the interaction, bind it to the browser, and go to its page."""
-    found, secret = Interactions(pages.services().state).begin(where.id, request=asked.to_json())
+    found, secret = Interactions(pages.services().state).begin(
+        where.id, address=pages.origin().ip, request=asked.to_json()
+    )
     response = pages.see_other(pages.url("interaction", interaction_id=found.id))
     if secret is not None:
         pages.cookies().set_stub(response, where, found.id, stub_of(secret, asked))

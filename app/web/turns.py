@@ -57,7 +57,9 @@ class Turn:
 
 def begin(where: TenantContext, return_to: str) -> Turn:
     """A sign-in nobody asked for but the person. `return_to` names the page of ours to go to."""
-    found, secret = Interactions(pages.services().state).begin(where.id, request=None, return_to=return_to)
+    found, secret = Interactions(pages.services().state).begin(
+        where.id, address=pages.origin().ip, request=None, return_to=return_to
+    )
     if secret is None:
         raise RuntimeError("a bound interaction has a secret")
     return Turn(where, found, Stub(secret), is_new=True)

@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from app.infra import limits
+from app.infra.limits import AUTHORIZE
 from app.infra.state import Delete, Get, Key, Put, Replace, StateStore, TakeOnce
 from app.kernel import clock
 from app.kernel.secrets import equal, lookup_hash, new_secret
@@ -54,14 +56,23 @@ class Interactions:
         self,
         tenant_id: str,
         *,
+        address: str,
         request: dict[str, Any] | None,
         return_to: str | None = None,
         bound: bool = True,
     ) -> tuple[Interaction, str | None]:
-        """A new one, and the browser's secret when it is `bound` at once."""
+        """A new one, and the browser's secret when it is `bound` at once.
+
+        Anybody may begin one, and each is kept for ten minutes: raises `RateLimited` where too many come from the
+        network of `address`, before they fill the state store.
+        """
         secret = new_secret() if bound else None
         found = Interaction(new_secret(), lookup_hash(secret) if secret else None, request, return_to)
-        self.save(tenant_id, found)
+        outcome = self._state.execute(
+            AUTHORIZE.count(tenant_id, limits.network_of(address)),
+            Put(self._key(tenant_id, found.id), found.to_bytes(), LIFETIME_SECONDS),
+        )
+        limits.require(outcome, AUTHORIZE)
         return found, secret
 
     def bind(self, tenant_id: str, found: Interaction) -> tuple[Interaction, str] | None:
