@@ -134,6 +134,8 @@ def _contradictions(client: ClientMetadata) -> list[str]:
         faults.append("grant_types: refresh_token comes with authorization_code")
     if client.token_endpoint_auth_method == "none" and "client_credentials" in client.grant_types:
         faults.append("grant_types: a public client has no client_credentials (RFC 6749 section 4.4)")
+    if client.token_endpoint_auth_method == "none" and not client.refresh_token_rotation:
+        faults.append("refresh_token_rotation: those of a public client rotate (RFC 9700 section 4.14.2)")
     if client.jwks is not None and client.jwks_uri is not None:
         faults.append("jwks and jwks_uri exclude each other (RFC 7591 section 2)")
     if client.token_endpoint_auth_method == "private_key_jwt" and not (client.jwks or client.jwks_uri):

@@ -65,7 +65,7 @@ CLIENT_FAILURES = Limit("client_failures", 20, 300)
 NETWORK_FAILURES = Limit("network_failures", 100, 300)
 """Failed authentications from one network, whoever they claim to be. `look` and `fail`."""
 USERINFO_FAILURES = Limit("userinfo_failures", 100, 300)
-"""Requests to UserInfo from one network with a token that is none. `look` and `fail`."""
+"""Requests to UserInfo from one network with a token that is none. `count`, when it failed; good ones always pass."""
 AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""

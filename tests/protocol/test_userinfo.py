@@ -177,5 +177,4 @@ def test_trying_tokens_out_is_ended_with_429(side: TokenSide) -> None:
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
     good = side.tokens(side.client(), side.user())["access_token"]
-    assert side.http.get("/userinfo", headers={"Authorization": f"Bearer {good}"}, **where).status_code == 429
-    assert side.userinfo(good).status_code == 200
+    assert side.http.get("/userinfo", headers={"Authorization": f"Bearer {good}"}, **where).status_code == 200

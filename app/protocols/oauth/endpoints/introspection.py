@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.domain import refresh
+from app.domain import refresh, users
 from app.domain.clients import ClientRecord
 from app.kernel import clock
 from app.protocols.oauth import errors, tokens
@@ -59,8 +59,11 @@ class Introspection:
             if found is None or parsed is None:
                 return _INACTIVE
             family, grant = found
+            person = users.get(session, grant.user_id)
             if (
                 grant.client_id != client.client_id
+                or person is None
+                or person.disabled_at is not None
                 or family.revoked_at is not None
                 or grant.revoked_at is not None
                 or family.expires_at <= clock.now()

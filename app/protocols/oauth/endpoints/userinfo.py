@@ -39,11 +39,12 @@ class UserInfo:
         parts, tenant = self._parts, request.tenant
         exchange, network = Exchange(parts, request), network_of(request.remote_address)
         presented = _presented(request)
-        exchange.trip.add(USERINFO_FAILURES.look(tenant.id, network), errors.TOO_MANY_FAILURES)
         try:
             token = tokens.read(presented, tenant, parts.keyring, parts.revocations, exchange.trip)
         except OAuthError as error:
             if error.error == "invalid_token":
+                # Only failures are refused: an API that asks about every token it is handed must not be shut off by
+                # whoever hands it garbage.
                 exchange.trip.add(USERINFO_FAILURES.count(tenant.id, network), errors.TOO_MANY_FAILURES)
                 exchange.trip.go()
             raise
