@@ -1,4 +1,4 @@
-"""The long form of `tests/fuzz`: many requests with random seeds, in this process, nothing over a network.
+"""The long form of `tests/fuzz`: many requests, straight into the application, nothing over a network.
 
     .venv/bin/python scripts/fuzz.py --requests 100000 --report docs/fuzz.md
 
@@ -11,11 +11,13 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import multiprocessing
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,6 +62,13 @@ class Tally:
         self.statuses.setdefault(target.name, collections.Counter())[answer.status] += 1
         self.slowest[target.name] = max(self.slowest.get(target.name, 0.0), answer.seconds)
 
+    def add_all(self, other: "Tally") -> None:
+        """Count what another process sent."""
+        for name, counter in other.statuses.items():
+            self.statuses.setdefault(name, collections.Counter()).update(counter)
+            self.slowest[name] = max(self.slowest.get(name, 0.0), other.slowest[name])
+        self.faults += other.faults
+
 
 def main() -> int:
     """Run, report, and say by the exit status whether everything held."""
@@ -69,27 +78,39 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=10_000)
     options.add_argument("--storage", choices=(EMBEDDED, PRODUCTION), default=EMBEDDED)
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options.add_argument("--processes", type=int, default=1)
     options.add_argument("--report", type=Path)
     given_options = options.parse_args()
-    logging.disable(logging.CRITICAL)
     print(f"seed {given_options.seed}", flush=True)
-    tally, begun = Tally(), time.monotonic()
-    with deployment(given_options.storage) as configured:
-        services = wiring.build(configured)
-        for round_number in range(ROUNDS):
-            world = World(services)
-            for target in TARGETS:
-                most = round(given_options.requests * target.share / shares() / ROUNDS)
-                shoot(world, target, max(1, most), given_options.seed + round_number, tally)
-            print(
-                f"round {round_number + 1}: {tally.requests} requests, {len(tally.faults)} faults", flush=True
-            )
-        services.close()
+    begun, tally = time.monotonic(), Tally()
+    each, storage = given_options.requests // given_options.processes, given_options.storage
+    with ProcessPoolExecutor(given_options.processes, multiprocessing.get_context("spawn")) as pool:
+        seeds = [given_options.seed + 1000 * n for n in range(given_options.processes)]
+        for found in pool.map(run, [each] * len(seeds), [storage] * len(seeds), seeds):
+            tally.add_all(found)
     text = report(tally, given_options, time.monotonic() - begun)
     print(text)
     if given_options.report:
         given_options.report.write_text(text)
     return 1 if tally.faults else 0
+
+
+def run(requests: int, storage: str, start: int) -> Tally:
+    """So many requests to a deployment of their own."""
+    logging.disable(logging.CRITICAL)
+    tally = Tally()
+    with deployment(storage) as configured:
+        services = wiring.build(configured)
+        for round_number in range(ROUNDS):
+            world = World(services)
+            for target in TARGETS:
+                most = round(requests * target.share / shares() / ROUNDS)
+                shoot(world, target, max(1, most), start + round_number, tally)
+            print(
+                f"{start + round_number}: {tally.requests} requests, {len(tally.faults)} faults", flush=True
+            )
+        services.close()
+    return tally
 
 
 def shares() -> int:
@@ -124,7 +145,7 @@ def shoot(world: World, target: Target, most: int, start: int, tally: Tally) -> 
         suppress_health_check=list(HealthCheck),
     )
     @given(st.data())
-    def run(data: st.DataObject) -> None:
+    def one(data: st.DataObject) -> None:
         shot = data.draw(shots(target))
         try:
             answer = gun.send(world, shot)
@@ -134,20 +155,19 @@ def shoot(world: World, target: Target, most: int, start: int, tally: Tally) -> 
             tally.faults.append(f"{fault!r:.500}\n    {shot!r:.1500}")
             print(f"FAULT (seed {start}): {tally.faults[-1]}", flush=True)
 
-    run()
+    one()
 
 
 def report(tally: Tally, given_options: argparse.Namespace, seconds: float) -> str:
     """The page for `docs/`."""
+    said = ("requests", "storage", "seed", "processes")
+    command = " ".join(["scripts/fuzz.py", *(f"--{name} {getattr(given_options, name)}" for name in said)])
     seen = sorted({status for counter in tally.statuses.values() for status in counter})
     lines = [
         "# Fuzzing, the long form",
         "",
-        (
-            f"`scripts/fuzz.py --requests {given_options.requests} --storage {given_options.storage} "
-            f"--seed {given_options.seed}`, {datetime.now(UTC):%Y-%m-%d}: **{tally.requests} requests** in "
-            f"{seconds / 60:.0f} minutes, in one process, straight into the WSGI application."
-        ),
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: **{tally.requests} requests** in {seconds / 60:.0f} minutes,",
+        "straight into the WSGI application.",
         "",
         "Each answer has to be below 500, come within five seconds, carry nothing of the request in a header (but",
         "`state` on its way to a registered redirect URI), send nobody to an address that is not registered, and show",

@@ -152,6 +152,10 @@ class World:
 
     def _open(self, method: str, path: str, client: Client | None = None, **options: Any) -> TestResponse:
         client = client or Client(self.app.wsgi_app)
+        # Each time from elsewhere: what is made beforehand is to meet no limit.
+        options["environ_base"] = {
+            "REMOTE_ADDR": f"11.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+        }
         return client.open(path, method=method, base_url=self.origin, **options)
 
     def _csrf(self) -> str:
