@@ -80,7 +80,7 @@ def problem(answer: TestResponse, status: int, code: str) -> None:
 
 
 def test_me_tells_who_the_token_speaks_of(api: Api) -> None:
-    answer = api.call("/me", api.token("openid"))
+    answer = api.call("/me", api.token("openid watchword:read"))
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json["sub"] == api.admin

@@ -20,16 +20,18 @@ class Body(BaseModel):
 
 
 class Me(Body):
-    """The person an access token speaks of, and what they may do here."""
+    """The person an access token speaks of, and what they may do here. A scope of this API shows all of it."""
 
     sub: str = Field(description="The subject identifier.")
     tenant: str = Field(description="The tenant's slug.")
-    username: str
-    email: str | None
-    email_verified: bool
-    roles: list[str]
-    groups: list[str]
-    permissions: list[str] = Field(description="Permissions held; `*` stands for all.")
+    username: str | None = Field(description="Null without the scope `profile`.")
+    email: str | None = Field(description="Null without the scope `email`.")
+    email_verified: bool | None
+    roles: list[str] = Field(description="Empty without a scope of this API.")
+    groups: list[str] = Field(description="Empty without the scope `groups`.")
+    permissions: list[str] = Field(
+        description="Permissions held; `*` stands for all. Empty without a scope of this API."
+    )
     client_id: str = Field(description="The client the access token was issued to.")
     scopes: list[str] = Field(description="What the access token allows.")
 
