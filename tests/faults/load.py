@@ -5,6 +5,7 @@ What is in the book has to be true afterwards, whatever was killed meanwhile.
 
 import base64
 import hashlib
+import itertools
 import json
 import secrets
 import threading
@@ -56,6 +57,7 @@ class Load:
         self.server = server
         self.book = Book()
         self.turns = 0
+        self._redeemed = itertools.count()
         self._stopping = threading.Event()
         jobs: list[Callable[[], None]] = [self._shop] * SHOPPERS + [self._operate]
         self._threads = [threading.Thread(target=self._guarded, args=(job,)) for job in jobs]
@@ -107,7 +109,7 @@ class Load:
         assert redeemed.status_code == 200, f"a code was lost: {redeemed.text}"
         tokens = self._note(redeemed.json())
         self.book.codes.append(code)
-        kind = self.turns % 3
+        kind = next(self._redeemed) % 3
         if kind == 0:
             tokens = self.refresh(tokens["refresh_token"])
         if kind == 1:
