@@ -1,0 +1,189 @@
+"""The how-to pages, done: their apply files are applied, their code is run, their commands are typed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from authlib.integrations.requests_client import OAuth2Session
+from joserfc.errors import JoseError
+
+from tests.docs import pages
+from tests.docs.conftest import ReaderOf
+from tests.docs.newcomer import Folder, apply, apply_anew, printed_secret
+from tests.live import LiveServer
+from tests.person import Person
+from tests.servers import wait_until
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+
+VERIFIER = "v" * 43
+APPLIED = [page.name for page in pages.written_by_hand() if page.of("yaml")]
+PARTS = {"docs/explanation/audit-and-delivery.md"}
+"""Pages whose snippet is a part of a tenant rather than a file."""
+
+
+def discovery(live: LiveServer) -> dict[str, Any]:
+    found: dict[str, Any] = live.get("/.well-known/openid-configuration").json()
+    return found
+
+
+def signed_in(
+    live: LiveServer, person: Person, client_id: str, secret: str | None, redirect_uri: str, scope: str
+) -> dict[str, Any]:
+    """Sign in as the library of any client does; the token response."""
+    metadata = discovery(live)
+    client = OAuth2Session(
+        client_id,
+        secret,
+        scope=scope,
+        redirect_uri=redirect_uri,
+        code_challenge_method="S256",
+        token_endpoint_auth_method="client_secret_basic" if secret else "none",
+    )
+    url, _ = client.create_authorization_url(metadata["authorization_endpoint"], code_verifier=VERIFIER)
+    answer = parse_qs(urlsplit(person.walk(url, redirect_uri)).query)
+    assert "error" not in answer, answer
+    token: dict[str, Any] = client.fetch_token(
+        metadata["token_endpoint"], code=answer["code"][0], code_verifier=VERIFIER
+    )
+    return token
+
+
+@pytest.mark.parametrize("name", [name for name in APPLIED if name not in PARTS])
+def test_every_apply_file_applies(name: str, reader: ReaderOf, folder: Folder) -> None:
+    """And changes nothing the second time."""
+    for document in reader(name).documents():
+        apply(folder, document)
+        assert "Nothing to change." in apply(folder, document)
+
+
+def test_flask_signs_out_on_both_sides(
+    reader: ReaderOf, documented: LiveServer, folder: Folder, alice: Person
+) -> None:
+    reading = reader("docs/how-to/flask.md")
+    secret = printed_secret(apply_anew(folder, reading.documents()[0]), "shop")
+    token = signed_in(
+        documented, alice, "shop", secret, "https://shop.example.com/callback", "openid profile email"
+    )
+    assert "refresh_token" in token
+    code: dict[str, Any] = {}
+    exec(reading.block("python"), code)
+    leave = code["sign_out_url"](discovery(documented), token["id_token"])
+    assert alice.walk(leave, "https://shop.example.com/") == "https://shop.example.com/"
+    refused = documented.post(
+        "/token",
+        data={"grant_type": "refresh_token", "refresh_token": token["refresh_token"]},
+        auth=("shop", secret),
+    )
+    assert refused.json()["error"] == "invalid_grant", "without offline_access it ends with the session"
+
+
+def test_generic_oauth_values_are_those_of_discovery(
+    reader: ReaderOf, documented: LiveServer, folder: Folder, alice: Person
+) -> None:
+    reading = reader("docs/how-to/generic-oauth.md")
+    metadata = discovery(documented)
+    for member in pages.page("docs/how-to/generic-oauth.md").spans:
+        if member.endswith("_endpoint"):
+            assert member in metadata
+    section, *lines = reading.block("ini").splitlines()
+    assert section == "[auth.generic_oauth]"
+    values = dict(line.split(" = ", 1) for line in lines if line.strip())
+    assert values["auth_url"] == metadata["authorization_endpoint"]
+    assert values["token_url"] == metadata["token_endpoint"]
+    assert values["api_url"] == metadata["userinfo_endpoint"]
+    assert values["use_pkce"] == "true"
+    assert set(values["scopes"].split()) <= set(metadata["scopes_supported"])
+    plain, mapped = reading.documents()
+    client = plain["tenants"][0]["clients"][0]
+    secret = printed_secret(apply_anew(folder, plain), client["client_id"])
+    token = signed_in(documented, alice, client["client_id"], secret, client["redirect_uris"][0], values["scopes"])
+    assert "refresh_token" in token
+    told = userinfo(documented, token)
+    assert told[values["login_attribute_path"]] == "alice"
+    assert "grafana-admins" in values["role_attribute_path"]
+    assert "grafana-admins" in told["groups"]
+    apply(folder, mapped)
+    wait_until(lambda: "realm_access" in userinfo(documented, token), seconds=5, what="the claim mapper")
+
+
+def userinfo(live: LiveServer, token: Mapping[str, Any]) -> dict[str, Any]:
+    answer = live.get("/userinfo", headers={"Authorization": f"Bearer {token['access_token']}"})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_machine_calls_an_api(reader: ReaderOf, documented: LiveServer, folder: Folder) -> None:
+    reading = reader("docs/how-to/machine-to-machine.md")
+    machine, api, keyless = reading.documents()
+    secret = printed_secret(apply_anew(folder, machine), "nightly-report")
+    ask, introspect = (reading.text(line) for block in reading.page.blocks for line in block.commands)
+    answer = json.loads(folder.run(ask.replace("curl", "curl -s").replace("THE-SECRET", secret)).strip())
+    assert (answer["token_type"], answer["expires_in"], answer["scope"]) == ("Bearer", 300, "read")
+
+    code: dict[str, Any] = {}
+    exec(reading.block("python"), code)
+    claims = code["check"](answer["access_token"], "read")
+    assert claims["client_id"] == "nightly-report"
+    with pytest.raises(PermissionError):
+        code["check"](answer["access_token"], "write")
+    with pytest.raises(JoseError):
+        code["check"](answer["access_token"][:-4] + "AAAA", "read")
+
+    other = printed_secret(apply_anew(folder, api), "example-api")
+    line = introspect.replace("curl", "curl -s").replace("ITS-SECRET", other)
+    told = json.loads(folder.run(line.replace("THE-TOKEN", answer["access_token"])))
+    assert told["active"] is True
+    assert told["aud"] == "https://api.example.com"
+    assert json.loads(folder.run(line.replace("THE-TOKEN", "something-else"))) == {"active": False}
+
+    apply(folder, keyless)
+    shown = json.loads(folder.run(".venv/bin/watchword client show nightly-report"))
+    assert shown["token_endpoint_auth_method"] == "private_key_jwt"
+
+
+def test_the_claims_are_as_shown(
+    reader: ReaderOf, documented: LiveServer, folder: Folder, alice: Person
+) -> None:
+    reading = reader("docs/how-to/claims.md")
+    callback = "http://127.0.0.1:9999/cb"
+    client = {
+        "client_id": "claims",
+        "client_secret": "k7Jr0uQ2m5vX8zB1nC4dF6hL9pS3tW0y",
+        "redirect_uris": [callback],
+        "scope": "openid read",
+    }
+    resource, mapper, preset = reading.documents()
+    apply(folder, resource)
+    apply(folder, {"tenants": [{"slug": "default", "clients": [client]}]})
+    claims = decoded(signed_in(documented, alice, "claims", client["client_secret"], callback, "read"))
+    assert "team-red" in claims["groups"]
+    assert claims["roles"] == ["editor"]
+    assert claims["permissions"] == ["documents:*"]
+
+    apply(folder, mapper)
+    promised = json.loads(reading.block("json"))
+
+    def arrives() -> bool:
+        found = decoded(signed_in(documented, alice, "claims", client["client_secret"], callback, "read"))
+        return {name: found.get(name) for name in promised} == promised and "groups" not in found
+
+    wait_until(arrives, seconds=10, what="the claim mapper")
+    apply(folder, preset)
+    for span in (s for s in reading.page.spans if s in ("keycloak", "auth0", "okta", "entra", "cognito")):
+        preset["tenants"][0]["resources"][0]["claims"] = [{"preset": span}]
+        apply(folder, preset)
+    refused = {"identifier": "https://api.example.com", "claims": [{"claim": "sub", "value": "me"}]}
+    with pytest.raises(AssertionError, match="sub is decided by the server alone"):
+        apply(folder, {"tenants": [{"slug": "default", "resources": [refused]}]})
+
+
+def decoded(token: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims of an access token; who verifies it is another page's matter."""
+    from app.infra import jose
+
+    return dict(jose.unverified(token["access_token"]).claims)

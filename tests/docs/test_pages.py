@@ -1,0 +1,123 @@
+"""What the pages say exists: links, commands, settings, files, reason codes, events."""
+
+import re
+import shlex
+
+import click
+import pytest
+
+from app.cli import cli
+from app.infra.events import EVENTS
+from app.kernel.reasons import REASONS
+from app.kernel.settings import PREFIX, SETTING_NAMES
+from tests.docs import pages
+from tests.docs.pages import Page
+
+PAGES = pages.every()
+BY_HAND = pages.written_by_hand()
+MEASURED = "docs/bench.md"
+"""`make bench` writes it where there is time to measure; the page about costs says so."""
+
+MADE_BY_OPERATORS = {"deploy/master.key", "deploy/tls/cert.pem", "deploy/tls/key.pem"}
+
+OPTIONAL = re.compile(r"\[[^\]]*\]")
+PATH = re.compile(
+    r"(?:app|deploy|docs|tests|templates|static|migrations|requirements|scripts|bench)/[\w./-]*[\w/]"
+)
+VARIABLE = re.compile(rf"\b{PREFIX}[A-Z_]*[A-Z]")
+
+
+def named(page: Page) -> str:
+    return page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Page) -> None:
+    for link in page.links:
+        target, _, fragment = link.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        there = (page.path.parent / target).resolve() if target else page.path
+        if not there.exists():
+            assert str(there) == str(pages.ROOT / MEASURED), f"{page.name}: {link}"
+            continue
+        if fragment:
+            assert fragment in pages.page(str(there.relative_to(pages.ROOT))).anchors, f"{page.name}: {link}"
+
+
+def test_every_page_can_be_reached_from_the_first() -> None:
+    seen, waiting = set(), [pages.DOCS / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path.suffix != ".md" or not path.exists():
+            continue
+        seen.add(path)
+        links = pages.page(str(path.relative_to(pages.ROOT))).links
+        there = [(path.parent / link.partition("#")[0]).resolve() for link in links if "://" not in link]
+        waiting += [page for each in there for page in (sorted(each.glob("*.md")) if each.is_dir() else [each])]
+    assert not [page.name for page in PAGES if pages.DOCS in page.path.parents and page.path not in seen]
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=named)
+def test_commands_are_ours(page: Page) -> None:
+    """Spans may leave arguments out; what is to be typed has to parse as a whole."""
+    spans = [OPTIONAL.sub("", span) for span in page.spans if span.startswith("watchword ")]
+    for span in spans:
+        parse(span, whole=False)
+    for block in page.blocks:
+        for line in block.commands:
+            for part in re.split(r"\||&&|;", line):
+                if "watchword " in part and "docker" not in part:
+                    parse(part, whole=True)
+
+
+def parse(line: str, *, whole: bool) -> None:
+    words = shlex.split(line, comments=True)
+    start = next((n for n, word in enumerate(words) if word.rpartition("/")[2] == "watchword"), None)
+    if start is None:
+        return
+    arguments = [word for word in words[start + 1 :] if not word.startswith(">")]
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command = command.commands[arguments.pop(0)]
+    assert not isinstance(command, click.Group) or not whole, line
+    assert not arguments or not isinstance(command, click.Group), f"{line}: no such command"
+    try:
+        command.make_context("watchword", arguments, parent=context, resilient_parsing=not whole)
+    except click.UsageError as fault:
+        pytest.fail(f"{line}: {fault.message}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_settings_exist(page: Page) -> None:
+    deployment = (pages.ROOT / "compose.yaml").read_text() + (pages.ROOT / "deploy/postgres-roles.sql").read_text()
+    ours = {*SETTING_NAMES, *(name + "_FILE" for name in SETTING_NAMES), PREFIX + "CONFIG"}
+    for variable in VARIABLE.findall(page.text):
+        assert variable in ours or variable in deployment, f"{page.name}: {variable}"
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=named)
+def test_files_exist(page: Page) -> None:
+    for span in page.spans:
+        if (found := PATH.fullmatch(span.partition("::")[0])) is not None:
+            exists = (pages.ROOT / found[0]).exists() or found[0] in {MEASURED, *MADE_BY_OPERATORS}
+            assert exists, f"{page.name}: {span}"
+
+
+def test_reason_codes_and_events_exist() -> None:
+    known = {*REASONS, *(event.id for event in EVENTS), *(event.alias for event in EVENTS)}
+    areas = {name.partition(".")[0] for name in known}
+    for name in ("docs/how-to/troubleshooting.md", "docs/how-to/audit.md", "docs/how-to/keys.md"):
+        spans = [s for s in pages.page(name).spans if re.fullmatch(r"[a-z_]+\.[a-z_.]+", s)]
+        assert [s for s in spans if s.partition(".")[0] in areas]
+        for span in spans:
+            if span.partition(".")[0] in areas:
+                assert span in known, f"{name}: {span}"
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=named)
+def test_the_tone(page: Page) -> None:
+    """No courtesies, no chains of dashes."""
+    if pages.DOCS in page.path.parents:
+        assert not re.findall(r"\b(?:please|simply|obviously)\b| — ", page.prose, re.IGNORECASE)
