@@ -66,19 +66,22 @@ NETWORK_FAILURES = Limit("network_failures", 100, 300)
 """Failed authentications from one network, whoever they claim to be. `look` and `fail`."""
 USERINFO_FAILURES = Limit("userinfo_failures", 100, 300)
 """Requests to UserInfo from one network with a token that is none. `count`, when it failed; good ones always pass."""
+API_FAILURES = Limit("api_failures", 100, 300)
+"""Requests to our own API from one network with a token that is none. `count`, when it failed."""
 AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""
 SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
 """Sign-in attempts from one network, success or not taken back. `count`, and `forgive` when it succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)
-"""Attempts at first-administrator links from one network. `count`."""
+"""Requests from one network for first-administrator links that are none. `count`, when it failed."""
 
 LIMITS = (
     CLIENT_REQUESTS,
     CLIENT_FAILURES,
     NETWORK_FAILURES,
     USERINFO_FAILURES,
+    API_FAILURES,
     AUTHORIZE,
     SIGN_IN_NETWORK,
     FIRST_ADMIN,

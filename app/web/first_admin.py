@@ -3,7 +3,7 @@
 from flask import Flask, Response
 
 from app.domain import admin_links, password_policy
-from app.infra import audit
+from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel.errors import Problem
 from app.protocols.login.factors.password import SignedIn
@@ -65,10 +65,17 @@ def _make(token: str) -> Response:
 
 
 def _recovers(token: str) -> bool | None:
-    """Whether the link is a break-glass one; None when it cannot be used."""
-    with pages.services().tenancy.session(pages.tenant().id) as db:
-        link = admin_links.find(db, token)
-        return None if link is None else link.recover
+    """Whether the link is a break-glass one; None when it cannot be used.
+
+    Raises `RateLimited` for a network that tries links out.
+    """
+    where, parts = pages.tenant(), pages.services()
+    with parts.tenancy.session(where.id) as db:
+        if (link := admin_links.find(db, token)) is not None:
+            return link.recover
+    network = limits.network_of(pages.origin().ip)
+    limits.require(parts.state.execute(limits.FIRST_ADMIN.count(where.id, network)), limits.FIRST_ADMIN)
+    return None
 
 
 def _form(

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from app.domain.models import User
 from app.infra import audit, outbox
 from app.infra.audit_appender import AuditAppender
+from app.infra.limits import API_FAILURES
 from app.infra.log_tables import OutboxMessage
 from app.infra.outbox import DeliveryFailed
 from app.web.api.catalogue import ENDPOINTS, PREFIX
@@ -152,6 +153,18 @@ def test_a_revoked_token_is_refused(api: Api) -> None:
     token = api.token()
     assert api.side.post("/revoke", {"token": token}, api.party).status_code == 200
     problem(api.call("/me", token), 401, "token.revoked")
+
+
+def test_trying_tokens_out_is_ended_with_429(api: Api) -> None:
+    """Contracts 25; a good token from the same network passes all the same."""
+    where = {"environ_base": {"REMOTE_ADDR": "203.0.113.78"}}
+    for _ in range(API_FAILURES.most):
+        problem(api.call("/me", "nonsense", **where), 401, "token.malformed")
+    answer = api.call("/me", "nonsense", **where)
+    problem(answer, 429, "rate.client_failures")
+    assert 0 < int(answer.headers["Retry-After"]) <= API_FAILURES.window_seconds
+    assert "WWW-Authenticate" not in answer.headers
+    assert api.call("/me", **where).status_code == 200
 
 
 def test_a_client_for_itself_is_nobody_here(api: Api) -> None:

@@ -9,6 +9,7 @@ import time_machine
 from app.domain import admin_links
 from app.domain.access import rbac
 from app.domain.tenants import TenantContext
+from app.infra.limits import FIRST_ADMIN
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.web.services import Services
@@ -60,6 +61,16 @@ def test_unknown_expired_and_superseded_links(
     assert http.get(second).status_code == 200
     with time_machine.travel(clock.after(3601), tick=True):
         assert http.get(second).status_code == 404
+
+
+def test_trying_links_out_is_ended_with_429(http: "Http", services: Services, tenant: TenantContext) -> None:
+    """Contracts 25; the right link works all the same."""
+    wrong = "/first-admin/" + "x" * 43
+    assert {http.get(wrong).status_code for _ in range(FIRST_ADMIN.most)} == {404}
+    answer = http.get(wrong)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= FIRST_ADMIN.window_seconds
+    assert http.get(link(services, tenant)).status_code == 200
 
 
 def test_only_while_there_is_none_but_to_recover(

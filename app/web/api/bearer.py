@@ -10,6 +10,7 @@ from app.domain.access.rbac import Access
 from app.domain.models import User
 from app.domain.resources import API_ADMIN
 from app.domain.tenants import TenantContext
+from app.infra.limits import API_FAILURES, network_of
 from app.protocols.oauth import errors, tokens
 from app.protocols.oauth.errors import Case, OAuthError
 from app.protocols.oauth.tokens import AccessToken
@@ -36,19 +37,29 @@ class Caller:
 def authenticate(scope: str | None, permission: str | None) -> Caller:
     """The caller, whose token carries `scope` and who holds `permission`.
 
-    `watchword:admin` includes `watchword:read`. Raises `OAuthError` (401, 403) with a challenge, and `Problem`
-    (`permission.missing`, 403).
+    `watchword:admin` includes `watchword:read`. Raises `OAuthError` (401 and 403 with a challenge; 429 for a network
+    that tries tokens out), and `Problem` (`permission.missing`, 403).
     """
     try:
         return _caller(pages.tenant(), scope, permission)
     except OAuthError as error:
-        g.challenge = _challenge(error, scope)
+        if error.status in (401, 403):
+            g.challenge = _challenge(error, scope)
         raise
 
 
 def _caller(tenant: TenantContext, scope: str | None, permission: str | None) -> Caller:
-    parts = pages.services()
-    token = tokens.read(_presented(), tenant, parts.keyring, parts.revocations, Trip(parts.state))
+    parts, trip = pages.services(), Trip(pages.services().state)
+    presented = _presented()
+    try:
+        token = tokens.read(presented, tenant, parts.keyring, parts.revocations, trip)
+    except OAuthError as error:
+        if error.error == "invalid_token":
+            # Good tokens always pass, whatever else comes from the same network.
+            network = network_of(pages.origin().ip)
+            trip.add(API_FAILURES.count(tenant.id, network), errors.TOO_MANY_FAILURES)
+            trip.go()
+        raise
     if tenant.issuer not in token.audience:
         raise errors.TOKEN_AUDIENCE(f"meant for {token.audience}")
     if token.grant_id is None:

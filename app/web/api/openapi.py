@@ -21,6 +21,7 @@ _WHY = {
     401: "The access token is missing, not valid, or not meant for this API.",
     403: "The token's scope or its person's permissions do not allow this.",
     404: "There is no such thing in this tenant.",
+    429: "Too many tokens that are none came from this network. Try again after `Retry-After` seconds.",
     503: "Something this server stands on does not answer. Try again after `Retry-After` seconds.",
 }
 
@@ -65,7 +66,7 @@ def _operation(row: ApiEndpoint) -> dict[str, Any]:
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in row.query.model_json_schema().get("properties", {}).items()
     ]
-    refusals = [400, 401, 403, 503] + ([404] if _PATH_PARAMETER.search(row.path) else [])
+    refusals = [400, 401, 403, 429, 503] + ([404] if _PATH_PARAMETER.search(row.path) else [])
     needs = f" Needs the permission `{row.permission}`." if row.permission else ""
     return {
         "operationId": row.name,
