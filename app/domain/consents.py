@@ -19,9 +19,15 @@ Wanted = Mapping[str, frozenset[str]]
 """What a client asks for: scopes by resource identifier."""
 
 
-def covering(session: Session, user_id: str, client_id: str, wanted: Wanted) -> list[Consent] | None:
-    """The standing consents that together cover everything wanted, or None when something was not allowed yet."""
-    standing = {c.resource: c for c in _standing(session, user_id, client_id)}
+def covering(
+    session: Session, user_id: str, client_id: str, wanted: Wanted, *, hold: bool = False
+) -> list[Consent] | None:
+    """The standing consents that together cover everything wanted, or None when something was not allowed yet.
+
+    `hold` is for a grant that is to stand on them: withdrawing one waits until the transaction ends, and then finds
+    the grant.
+    """
+    standing = {c.resource: c for c in _standing(session, user_id, client_id, hold=hold)}
     for resource, scopes in wanted.items():
         consent = standing.get(resource)
         if consent is None or not scopes <= set(consent.scopes):
@@ -88,11 +94,8 @@ def of_user(session: Session, user_id: str) -> list[Consent]:
     )
 
 
-def _standing(session: Session, user_id: str, client_id: str) -> list[Consent]:
-    return list(
-        session.scalars(
-            select(Consent).where(
-                Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None)
-            )
-        )
+def _standing(session: Session, user_id: str, client_id: str, *, hold: bool) -> list[Consent]:
+    query = select(Consent).where(
+        Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None)
     )
+    return list(session.scalars(query.with_for_update(read=True) if hold else query))

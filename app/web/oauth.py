@@ -198,7 +198,7 @@ def complete(
         elif client.first_party:
             standing = []
         else:
-            standing = consents.covering(db, user.id, client.client_id, wanted(asked))
+            standing = consents.covering(db, user.id, client.client_id, wanted(asked), hold=True)
         if standing is None:
             return None
         acr = assurance.acr_of(tuple(session.amr))
