@@ -43,6 +43,7 @@ def test_accessible(browser: Browser, site: Site, name: str, scheme: Any) -> Non
 
 
 def _check(page: Page) -> None:
+    page.wait_for_load_state("load")
     found = page.evaluate(MEASURE)
     assert not found["scrolls"], "the page scrolls sideways"
     assert found["small"] == []

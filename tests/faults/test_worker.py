@@ -141,9 +141,10 @@ def test_workers_killed_again_and_again_lose_nothing(site: Site) -> None:
     site.check_complete(EACH)
 
 
+@pytest.mark.parametrize("site", [PRODUCTION], indirect=True)
 def test_a_worker_outlives_restarts_of_its_storage(site: Site) -> None:
-    if site.redis is None or site.postgres is None:
-        pytest.skip("SQLite is a file")
+    assert site.redis is not None
+    assert site.postgres is not None
     worker = site.start_worker()
     site.put(0)
     site.check_complete(1)

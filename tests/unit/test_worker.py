@@ -109,7 +109,7 @@ def test_audit_reaches_chain_and_stdout_promptly(
 ) -> None:
     def mine() -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in stdout.getvalue().splitlines()]
-        return [line for line in lines if line["tenant"] == tenant.id]
+        return [line for line in lines if line.get("tenant") == tenant.id]
 
     with working(worker):
         soon(lambda: heartbeat.age_seconds(services.state) is not None)
