@@ -25,9 +25,10 @@ def serve(*, no_worker: bool, server: str) -> int:
 
     share_metrics()
     found = settings()
-    prepare(found)
+    is_administered = prepare(found)
     say(f"Issuer: {found.base_url}")
-    say("The first administrator is made with a one-time link: watchword admin link")
+    if not is_administered:
+        say("The first administrator is made with a one-time link: watchword admin link")
     return serving.serve(
         found, server="gunicorn" if server == "gunicorn" else "granian", with_worker=not no_worker
     )
