@@ -69,6 +69,7 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "response_mode": st.sampled_from(["query", "form_post", "fragment", "jwt", "form_post "]),
     "response_type": st.sampled_from(["code", "token", "id_token", "code id_token", "none", "Code"]),
     "scope": values.words(*SCOPE_WORDS),
+    "session": st.sampled_from(["0" * 36, "s" * 300]),
     "state": st.sampled_from(
         ["s", "s" * 128, "s" * 2049, values.MARK + "\r\nX: y", values.MARK + "<i>&a=b#c"]
     ),
@@ -250,7 +251,7 @@ TARGETS: tuple[Target, ...] = (
         "interaction_step",
         ("POST",),
         "/interaction/{}",
-        ("answer", *PAGE_FORM),
+        ("answer", "session", *PAGE_FORM),
         {"step": "consent", "answer": "allow"},
         setting=_interaction(),
         share=2,

@@ -21,7 +21,7 @@ from app.web.services import Services
 from tests.fuzz import gun
 from tests.fuzz.shots import Shot, shots
 from tests.fuzz.targets import PARAMETERS, TARGETS, Target
-from tests.fuzz.values import Value
+from tests.fuzz.values import MARK, Value
 from tests.fuzz.world import World
 
 LEAST = 60
@@ -67,6 +67,7 @@ def test_every_parameter_has_a_strategy(world: World) -> None:
 def test_every_target_is_reached(world: World) -> None:
     """The good request of each target gets past everything that is checked before its parameters."""
     for target in TARGETS:
+        world.forget()
         first = Shot(
             target,
             target.methods[0],
@@ -86,6 +87,13 @@ def _good(target: Target) -> tuple[tuple[str, Value], ...]:
 
 
 _NAMES = [f"{target.name}-{n}" for n, target in zip(itertools.count(), TARGETS, strict=False)]
+
+
+def test_the_look_for_markup_can_fail() -> None:
+    """Each of the hostile endings, as a page would show it that does not escape."""
+    for page in ("<b>{}<i>x", 'value="{}"onload=x"', "value='{}'x'", "<script>{}</script>"):
+        assert gun.RAW_MARK.search(page.format(MARK))
+    assert not gun.RAW_MARK.search(f'<b>{MARK}</b><input value="{MARK}">')
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=_NAMES)

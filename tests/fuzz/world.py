@@ -78,6 +78,10 @@ class World:
                 self.tenant, self.user_id, self._epoch, amr=("pwd",), acr=ONE_FACTOR, ip="127.0.0.1"
             )
 
+    def forget(self) -> None:
+        """Make tokens anew: those at hand may have been revoked."""
+        self._kept.clear()
+
     def session_cookie(self) -> str:
         """The Cookie header of the signed-in browser."""
         self.renew()
