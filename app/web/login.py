@@ -97,11 +97,15 @@ def _go_on(
         return _not_allowed_page(turn, client, user)
     if step.page == engine.SIGN_IN:
         return sign_in.page(turn, reason=step.reason, user=user)
-    return _consent_page(turn, asked, client, user)
+    return _consent_page(turn, asked, client, user, session)
 
 
 def _consent_page(
-    turn: Turn, asked: AuthorizationRequest, client: ClientRecord, user: User | None
+    turn: Turn,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    user: User | None,
+    session: BrowserSession | None,
 ) -> Response:
     resources = pages.services().resources.all(turn.where.id)
     return pages.page(
@@ -110,6 +114,7 @@ def _consent_page(
         person=consent_page.person_view(user),
         action=turn.action,
         csrf=make_token(turn.bound_to),
+        session_id=session.sid if session else "",
         client_name=client.name,
         groups=consent_page.groups(asked.by_resource, resources, turn.where),
         loopback_only=all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
@@ -132,10 +137,12 @@ def _not_allowed_page(turn: Turn, client: ClientRecord, user: User | None) -> Re
 
 
 def _consent(turn: Turn, asked: AuthorizationRequest, form: ConsentForm) -> Response:
-    """Allowed or not. Allowing counts for this very request alone, and is checked against whoever is signed in now."""
+    """Allowed or not. Allowing counts for this very request alone, and for the person the page named alone: somebody
+    else who signed in meanwhile in another tab is asked themselves."""
     session = oauth.current_session(turn.where)
     if form.answer.data == "allow":
-        return _go_on(turn, session, after_post=True, allowed=True)
+        allowed = session is not None and form.session.data == session.sid
+        return _go_on(turn, session, after_post=True, allowed=allowed)
     if form.answer.data != "deny":
         return errors.error_page(400)
     origin = pages.origin()

@@ -63,9 +63,10 @@ class SignInForm(PageForm):
 
 
 class ConsentForm(PageForm):
-    """The consent page."""
+    """The consent page. `session` is the public id of the one whose person it named."""
 
     answer = _text()
+    session = _text()
 
 
 class WithdrawForm(PageForm):

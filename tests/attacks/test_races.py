@@ -15,7 +15,7 @@ from app.kernel import clock
 from app.kernel.settings import Settings
 from app.web.services import Services
 from tests.conftest import Http
-from tests.protocol.browserless import Person, new_person, new_public_client, token_of
+from tests.protocol.browserless import Person, consent_form, new_person, new_public_client
 
 WANTED = {consents.ISSUER: frozenset({"openid"})}
 
@@ -89,7 +89,7 @@ def test_of_many_clicks_on_allow_one_makes_a_code(
     new_public_client(services, tenant)
     person = Person(http)
     page = person.sign_in(person.authorize())
-    form = {"csrf_token": token_of(page), "step": "consent", "answer": "allow"}
+    form = consent_form(page)
     cookies = "; ".join(f"{c.key}={c.value}" for c in (http.client._cookies or {}).values())
 
     def click(_: int) -> str:

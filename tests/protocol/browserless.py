@@ -111,6 +111,14 @@ def token_of(response: "TestResponse") -> str:
     return found[1]
 
 
+def consent_form(page: "TestResponse") -> dict[str, str]:
+    """What the consent page sends when its button is pressed to allow."""
+    found = re.search(r'name="session" value="([^"]+)"', page.text)
+    assert found, page.text
+    token = token_of(page)
+    return {"csrf_token": token, "step": "consent", "answer": "allow", "session": found[1]}
+
+
 class Person:
     """Somebody at a browser."""
 
@@ -141,7 +149,7 @@ class Person:
 
     def allow(self, page: "TestResponse") -> "TestResponse":
         """Allow access."""
-        return self.step(page, step="consent", answer="allow")
+        return self.step(page, **consent_form(page))
 
     def through(self, client_id: str = "app", **changes: Any) -> Answer:
         """Whatever pages come, sign in and allow."""

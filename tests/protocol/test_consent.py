@@ -11,7 +11,14 @@ from app.domain.models import Consent, Grant, Resource, ResourceScope
 from app.domain.tenants import TenantContext
 from app.web.services import Services
 from tests.conftest import Http as Browser
-from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
+from tests.protocol.browserless import (
+    Person,
+    answer_of,
+    consent_form,
+    new_person,
+    new_public_client,
+    token_of,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Http
@@ -114,13 +121,12 @@ def test_allowed_groups(person: Person, services: Services, tenant: TenantContex
 def test_one_request_gives_one_code(person: Person) -> None:
     """Sixteen clicks on one button, at once: one code; the others are told that it is over."""
     page = person.sign_in(person.authorize())
-    token, cookies = token_of(page), dict(person.http.client._cookies)
+    form, cookies = consent_form(page), dict(person.http.client._cookies)
     answers: list[str] = []
 
     def click() -> None:
         browser = Browser(person.http.app, person.http.tenant)
         browser.client._cookies = dict(cookies)
-        form = {"csrf_token": token, "step": "consent", "answer": "allow"}
         answers.append(browser.post(person.at, raw=True, form=form).text)
 
     threads = [threading.Thread(target=click) for _ in range(16)]
@@ -141,7 +147,7 @@ def test_allowing_needs_the_form_token(
     at = person.at
     tokens = {"missing": "", "foreign": token_of(page)[:-4] + "0000", "other interaction": ""}
     tokens["other interaction"] = token_of(person.authorize(state="another"))
-    form = {"csrf_token": tokens[token], "step": "consent", "answer": "allow"}
+    form = {**consent_form(page), "csrf_token": tokens[token]}
     assert person.http.post(at, raw=True, form=form).status_code == 403
     assert 'id="allow"' in person.authorize().text
 
@@ -149,7 +155,7 @@ def test_allowing_needs_the_form_token(
 def test_cross_site_posts_are_refused_by_what_the_browser_says(person: Person) -> None:
     """Fetch Metadata: even with a good token."""
     page = person.sign_in(person.authorize())
-    form = {"csrf_token": token_of(page), "step": "consent", "answer": "allow"}
+    form = consent_form(page)
     headers = {"Sec-Fetch-Site": "cross-site"}
     assert person.http.post(person.at, raw=True, form=form, headers=headers).status_code == 403
 
@@ -162,7 +168,7 @@ def test_another_browser_cannot_go_on(person: Person, tenant: TenantContext) -> 
     response = stranger.http.get(person.at, raw=True)
     assert response.status_code == 400
     assert "This request has expired" in response.text
-    assert stranger.step(page, step="consent", answer="allow").status_code == 400
+    assert stranger.allow(page).status_code == 400
 
 
 def test_taking_it_back_revokes_what_stands_on_it(
