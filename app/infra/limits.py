@@ -72,7 +72,7 @@ AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""
 SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
-"""Sign-in attempts from one network, success or not taken back. `count`, and `forgive` when it succeeded."""
+"""Sign-in attempts from one network. `count`, and `forgive` when it succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)
 """Requests from one network for first-administrator links that are none. `count`, when it failed."""
 
@@ -86,16 +86,7 @@ LIMITS = (
     SIGN_IN_NETWORK,
     FIRST_ADMIN,
 )
-"""Every fixed limit. How often one account may be tried is the tenant's to set (see `lockout`)."""
-
-
-def lockout(failures: int, window_seconds: int, *, known_device: bool) -> Limit:
-    """The limit on attempts at one account, by a tenant's setting. `count`, and `forget` when one succeeded.
-
-    Devices the account was used on before count apart, so that a stranger cannot lock the owner out (contracts 16):
-    the subject is account and device there, the account alone elsewhere.
-    """
-    return Limit("sign_in_known" if known_device else "sign_in_unknown", failures, window_seconds)
+"""Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""
 
 
 def network_of(address: str) -> str:

@@ -13,6 +13,9 @@ from sqlalchemy import select
 from app.domain import users
 from app.domain.models import OutboxMessage, User
 from app.domain.tenants import TenantContext
+from app.infra.limits import SIGN_IN_NETWORK
+from app.protocols.login.devices import Device
+from app.protocols.login.factors.password import Blocked, Origin, PasswordFactor, SignedIn
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.protocol.browserless import (
@@ -147,6 +150,21 @@ def test_known_device_is_forgotten_with_the_password(
         alice.password_changed_at = clock.after(60)
     failures(stranger(person), tenant.settings.authentication.lockout.failures)
     assert person.sign_in(person.authorize(prompt="login")).status_code == 429
+
+
+def test_one_network_does_not_try_every_name(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    """Contracts 25: 429 whoever is tried next. Each IPv4 address that came over IPv6 is a network of its own."""
+    origin, other = (Origin(f"::ffff:203.0.113.{n}", None) for n in (5, 6))
+    services.state.execute(
+        *(SIGN_IN_NETWORK.count(tenant.id, "203.0.113.5") for _ in range(SIGN_IN_NETWORK.most))
+    )
+    factor = PasswordFactor(services.tenancy, services.state, services.passwords, floor_seconds=0)
+    refused = factor.attempt(tenant, "alice", PASSWORD, device=Device(), origin=origin)
+    assert isinstance(refused, Blocked)
+    assert refused.reason == "rate.network"
+    assert isinstance(factor.attempt(tenant, "alice", PASSWORD, device=Device(), origin=other), SignedIn)
 
 
 def test_success_forgets_the_failures(person: Person, tenant: TenantContext) -> None:

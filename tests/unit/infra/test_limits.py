@@ -85,13 +85,6 @@ def test_a_refusal_by_a_limit_is_a_429_with_its_wait() -> None:
     assert "test" not in caught.value.public
 
 
-def test_known_and_unknown_devices_count_apart(state: SqlState) -> None:
-    known, unknown = (limits.lockout(1, 60, known_device=known) for known in (True, False))
-    assert state.execute(unknown.count("t", "alice")).ok
-    assert not state.execute(unknown.count("t", "alice")).ok
-    assert state.execute(known.count("t", "alice", "her-laptop")).ok
-
-
 def test_limits_are_named_once_and_let_normal_use_pass() -> None:
     assert len({limit.name for limit in LIMITS}) == len(LIMITS)
     thousand_a_second = 1000

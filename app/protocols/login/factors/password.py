@@ -4,7 +4,6 @@ A refusal tells nothing: unknown names cost a hash as well, count as well, and e
 time, spent after the hashing slot was given back (contracts 16).
 """
 
-import ipaddress
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
+from app.infra.limits import SIGN_IN_NETWORK, network_of
 from app.infra.passwords import Passwords
 from app.infra.state import Delete, Increment, Key, Op, StateStore
 from app.infra.tenancy import Tenancy
@@ -28,8 +28,6 @@ MAX_LOGIN = 320
 DAY_SECONDS = 86400
 DAY_FACTOR = 5
 """A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
-NETWORK_ATTEMPTS = 100
-NETWORK_WINDOW_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +164,7 @@ def _counters(
 ) -> tuple[Increment, ...]:
     """Counted before the check, so that parallel guesses do not pass together."""
     lockout = tenant.settings.authentication.lockout
-    network = Increment(
-        Key(tenant.id, KIND, "network:" + _network(origin.ip)), NETWORK_WINDOW_SECONDS, limit=NETWORK_ATTEMPTS
-    )
+    network = SIGN_IN_NETWORK.count(tenant.id, network_of(origin.ip))
     where = device.id if account.known_device else "unknown"
     near = Increment(
         Key(tenant.id, KIND, f"{account.name}:{where}"), lockout.window_seconds, limit=lockout.failures
@@ -177,15 +173,6 @@ def _counters(
         return network, near
     daily = Key(tenant.id, KIND, f"{account.name}:day")
     return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
-
-
-def _network(ip: str) -> str:
-    """Whom an address belongs to: one host of IPv4, one subscriber of IPv6, who has 2**64 of them."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ip
-    return ip if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _refusal(user: User | None, password_ok: bool) -> str | None:
