@@ -30,7 +30,7 @@ class Settings:
     base_url: str = _setting(
         "http://localhost:8000",
         "The origin people and clients reach this server at, and the default tenant's issuer. "
-        "Origin only; https unless it is a loopback address.",
+        "Origin only; https unless it is a loopback address. Unset: localhost, at the port below.",
     )
     host: str = _setting("127.0.0.1", "The address to listen on.")
     port: int = _setting(8000, "The port to listen on.")
@@ -105,6 +105,8 @@ def load(environ: Mapping[str, str], *, parse_yaml: Callable[[str], Any]) -> Set
             values[name] = _PARSERS[name](text)
         except (ValueError, TypeError) as fault:
             faults.append(f"{PREFIX}{name.upper()}: {fault}")
+    if "base_url" not in raw and "port" in values:
+        values["base_url"] = _origin(f"http://localhost:{values['port']}")
     settings = Settings(**values)
     faults += _contradictions(settings)
     if faults:
@@ -181,7 +183,9 @@ def _origin(text: str) -> str:
         raise ValueError("an origin has no query, fragment or user name")
     if parts.scheme == "http" and not is_loopback_host(parts.hostname):
         raise ValueError("https is required unless the host is a loopback address")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    # Browsers leave the default port out of Host and Origin, which are compared with this.
+    default_port = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default_port)}"
 
 
 def _integer(low: int, high: int) -> Parse:

@@ -20,6 +20,10 @@ def test_the_defaults_are_a_loopback_development_server() -> None:
     assert settings.base_url == "http://localhost:8000"
 
 
+def test_without_a_base_url_it_is_this_machine_at_the_port() -> None:
+    assert load({"WATCHWORD_PORT": "9000"}, parse_yaml=json.loads).base_url == "http://localhost:9000"
+
+
 def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(ConfigurationError) as refused:
         read({"WATCHWORD_BASE_URL": "http://id.example.com", "WATCHWORD_PORT": "0", "WATCHWORD_NO_SUCH": "1"})
@@ -35,6 +39,19 @@ def test_every_fault_is_told_at_once() -> None:
 def test_the_base_url_is_an_origin(origin: str) -> None:
     with pytest.raises(ConfigurationError):
         read({"WATCHWORD_BASE_URL": origin})
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://ID.example.com:443/", "https://id.example.com"),
+        ("https://id.example.com:8443", "https://id.example.com:8443"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_the_base_url_is_as_browsers_write_it(given: str, origin: str) -> None:
+    assert load({"WATCHWORD_BASE_URL": given}, parse_yaml=json.loads).base_url == origin
 
 
 def test_any_setting_may_come_from_a_file(tmp_path: Path) -> None:
