@@ -45,7 +45,9 @@ def documented(
         if storage == PRODUCTION:
             servers["redis"] = stack.enter_context(RedisServer())
             servers["postgres"] = request.getfixturevalue("postgres_server")
-        settings = stack.enter_context(new_deployment(storage, tmp_path_factory.mktemp("documented"), **servers))
+        settings = stack.enter_context(
+            new_deployment(storage, tmp_path_factory.mktemp("documented"), **servers)
+        )
         settings = dataclasses.replace(settings, base_url=f"http://localhost:{settings.port}")
         live = stack.enter_context(LiveServer(settings))
         live.apply(PEOPLE)

@@ -184,5 +184,7 @@ def fill_in(session: requests.Session, url: str, button: str, **fields: str) -> 
 
 def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without anything of ours, and the interpreter of the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "AUTHLIB_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "AUTHLIB_"))
+    }
     return kept | {"PYTHONPATH": str(pages.ROOT), "PYTHON": sys.executable} | more

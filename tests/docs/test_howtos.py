@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 VERIFIER = "v" * 43
 APPLIED = [page.name for page in pages.written_by_hand() if page.of("yaml")]
-PARTS = {"docs/explanation/audit-and-delivery.md"}
-"""Pages whose snippet is a part of a tenant rather than a file."""
 
 
 def discovery(live: LiveServer) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def signed_in(
     return token
 
 
-@pytest.mark.parametrize("name", [name for name in APPLIED if name not in PARTS])
+@pytest.mark.parametrize("name", APPLIED)
 def test_every_apply_file_applies(name: str, reader: ReaderOf, folder: Folder) -> None:
     """And changes nothing the second time."""
     for document in reader(name).documents():
@@ -100,7 +98,9 @@ def test_generic_oauth_values_are_those_of_discovery(
     plain, mapped = reading.documents()
     client = plain["tenants"][0]["clients"][0]
     secret = printed_secret(apply_anew(folder, plain), client["client_id"])
-    token = signed_in(documented, alice, client["client_id"], secret, client["redirect_uris"][0], values["scopes"])
+    token = signed_in(
+        documented, alice, client["client_id"], secret, client["redirect_uris"][0], values["scopes"]
+    )
     assert "refresh_token" in token
     told = userinfo(documented, token)
     assert told[values["login_attribute_path"]] == "alice"

@@ -50,9 +50,13 @@ def test_tenants_are_where_the_page_says(reader: ReaderOf, documented: LiveServe
     assert documented.get("/t/globex/jwks").status_code == 404
     assert documented.get("/t/nobody/jwks").status_code == 404
     folder.run(".venv/bin/watchword tenant delete acme")
-    wait_until(lambda: requests.get(issuer + "/jwks", timeout=5).status_code == 404, seconds=5, what="it to go")
     wait_until(
-        lambda: "tenant.deleted" in folder.run(".venv/bin/watchword audit tail"), seconds=10, what="the record"
+        lambda: requests.get(issuer + "/jwks", timeout=5).status_code == 404, seconds=5, what="it to go"
+    )
+    wait_until(
+        lambda: "tenant.deleted" in folder.run(".venv/bin/watchword audit tail"),
+        seconds=10,
+        what="the record",
     )
 
 
@@ -100,7 +104,9 @@ def test_the_master_key_is_changed(reader: ReaderOf, tmp_path: Path) -> None:
     folder.run("watchword migrate")
     kid = folder.run("watchword keys list").split()[2]
     old = (tmp_path / "data/master.key").read_text()
-    prepend, rewrap, cut, doctor = (block.text.strip() for block in reader("docs/how-to/keys.md").page.of("sh"))
+    prepend, rewrap, cut, doctor = (
+        block.text.strip() for block in reader("docs/how-to/keys.md").page.of("sh")
+    )
     folder.run(prepend)
     both = (tmp_path / "data/master.key").read_text()
     assert both.endswith(old)
@@ -138,12 +144,20 @@ def states(listed: str) -> dict[tuple[str, str], str]:
     return {(alg, state): kid for alg, state, kid, *_ in map(str.split, listed.splitlines())}
 
 
-def test_a_backup_holds_everything_and_can_be_restored(reader: ReaderOf, postgres_server: PostgresServer) -> None:
+def test_a_backup_holds_everything_and_can_be_restored(
+    reader: ReaderOf, postgres_server: PostgresServer
+) -> None:
     """With the role of the page; the application's and the owner's are refused."""
     page = reader("docs/how-to/production.md").page
-    dump, restore = (next(b.text for b in page.of("sh") if b.text.startswith(tool)) for tool in ("pg_dump", "pg_restore"))
+    dump, restore = (
+        next(b.text for b in page.of("sh") if b.text.startswith(tool)) for tool in ("pg_dump", "pg_restore")
+    )
     binaries = Path(_binary("pg_dump")).parent
-    with postgres_server.database() as name, postgres_server.database() as copy, TemporaryDirectory() as place:
+    with (
+        postgres_server.database() as name,
+        postgres_server.database() as copy,
+        TemporaryDirectory() as place,
+    ):
         settings = Settings(
             data_dir=Path(place), master_key=new_master_key(), **database_urls(postgres_server, name)
         )

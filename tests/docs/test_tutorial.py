@@ -65,7 +65,7 @@ def become_administrator(browser: requests.Session, issuer: str, log: Path) -> N
     assert "15 characters" in refused.text
     start = fill_in(browser, link, "continue", username=USERNAME, password=PASSWORD)
     assert start.status_code == 200
-    assert f"Hello, <span dir=\"auto\">{USERNAME}</span>" in start.text
+    assert f'Hello, <span dir="auto">{USERNAME}</span>' in start.text
     assert browser.get(link, timeout=20).status_code == 404, "the link works twice"
 
 
@@ -77,5 +77,7 @@ def sign_in(browser: requests.Session, notes: str) -> str:
     assert first.text == '<a href="/login">Sign in</a>'
     assert Page(notes, first.text).forms == []
     returned = person.walk(f"{notes}/login", f"{notes}/callback")
-    assert not [step for step in person.visited if "/sign-in" in step], "asked for a password although signed in"
+    assert not [step for step in person.visited if "/sign-in" in step], (
+        "asked for a password although signed in"
+    )
     return browser.get(returned, timeout=20).text
