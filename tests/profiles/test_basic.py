@@ -155,19 +155,17 @@ def test_oidcc_alternate_happy_flow(party: RelyingParty, browser: Browser) -> No
     assert received["state"] == parameters["state"]
 
 
-@pytest.mark.parametrize("display", ["page"])
-def test_oidcc_display_page(party: RelyingParty, browser: Browser, display: str) -> None:
+def test_oidcc_display_page(party: RelyingParty, browser: Browser) -> None:
     """Accepted."""
-    assert party.authorize(browser, display=display).code
+    assert party.authorize(browser, display="page").code
 
 
-@pytest.mark.parametrize("display", ["popup"])
-def test_oidcc_display_popup(party: RelyingParty, browser: Browser, display: str) -> None:
+def test_oidcc_display_popup(party: RelyingParty, browser: Browser) -> None:
     """Accepted; nothing keeps the page from talking to the window that opened it."""
-    visit = party.visit(browser, display=display, prompt="login")
+    visit = party.visit(browser, display="popup", prompt="login")
     assert visit.arrival is not None
     assert "Cross-Origin-Opener-Policy" not in visit.response.headers
-    assert party.authorize(browser, display=display).code
+    assert party.authorize(browser, display="popup").code
 
 
 def test_oidcc_prompt_login(party: RelyingParty, browser: Browser) -> None:
