@@ -24,7 +24,7 @@ from tests.fuzz.targets import PARAMETERS, TARGETS, Target
 from tests.fuzz.values import MARK, Value
 from tests.fuzz.world import World
 
-LEAST = 60
+LEAST = 40
 """Requests to a target with a share of one."""
 NOT_REGISTERED = {"health.live", "health.ready", "metrics", "nowhere"}
 """Answered before the registry and Flask, or by nobody."""
