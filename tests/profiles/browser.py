@@ -1,6 +1,7 @@
 """A browser and the person at it, as the certification programme drives them: follows every redirect, fills in every
 page, and stops where it leaves the provider."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
@@ -13,6 +14,9 @@ from tests.person import Form, Page
 MOST_STEPS = 12
 BUTTONS = ("sign-in", "allow", "confirm-logout")
 """What a willing person presses, in this order of preference."""
+
+_NETWORKS = itertools.count()
+"""Browsers are in different places, and limits count by place."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Browser:
 
     def __init__(self, app: Flask, origin: str, username: str, password: str) -> None:
         self.client = Client(app.wsgi_app)
+        self.address = f"198.18.{next(_NETWORKS) % 256}.7"
         self.origin = origin
         self.username, self.password = username, password
 
@@ -102,7 +107,7 @@ class Browser:
             query_string=parts.query,
             data=urlencode(form) if form is not None else None,
             content_type="application/x-www-form-urlencoded" if form is not None else None,
-            environ_base={"REMOTE_ADDR": "127.0.0.1"},
+            environ_base={"REMOTE_ADDR": self.address},
             buffered=True,
         )
 
