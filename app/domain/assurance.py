@@ -12,6 +12,11 @@ def acr_of(amr: tuple[str, ...]) -> str:
     return ONE_FACTOR
 
 
+def has_second_factor(amr: tuple[str, ...]) -> bool:
+    """Whether more than one factor was shown: `mfa` says so (RFC 8176 section 2)."""
+    return "mfa" in amr
+
+
 def satisfies(acr: str, wanted: str) -> bool:
     """Whether an authentication of class `acr` is at least as sure as `wanted`."""
     return wanted in ACR_VALUES and ACR_VALUES.index(acr) >= ACR_VALUES.index(wanted)

@@ -57,7 +57,8 @@ class Presented(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """The outcome of presenting a refresh token; `token`, `grant` and `user` only where it was good."""
+    """The outcome of presenting a refresh token; `token` only where it was good, `grant` and `user` also where it was
+    replayed."""
 
     presented: Presented
     token: str | None = None
@@ -145,7 +146,7 @@ class RefreshTokens:
         presented, newest = self._take(session, family, parts.generation, grace_seconds, rotate=rotate)
         if presented is Presented.REPLAYED:
             grants.revoke(session, tenant_id, grant.id, "refresh_token_replayed", log=log)
-            return Refreshed(presented, grant_id=grant.id)
+            return Refreshed(presented, grant=grant, user=user, grant_id=grant.id)
         successor = _token(secret, family.id, newest)
         return Refreshed(presented, successor, grant, user, grant.id, family.expires_at)
 

@@ -4,7 +4,7 @@ import json
 
 from flask import Flask, Response, request
 
-from app.domain import grants, users
+from app.domain import assurance, grants, users
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra import audit, limits
@@ -119,6 +119,7 @@ def _end(where: TenantContext, session: BrowserSession, asked: LogoutRequest) ->
     with parts.tenancy.session(where.id, write=True) as db:
         grants.revoke_of_session(db, where.id, session.sid, log=parts.revocations)
         parts.sessions.end(db, where, session)
+        user = users.get(db, session.user_id)
         audit.record(
             db,
             Event(
@@ -126,8 +127,10 @@ def _end(where: TenantContext, session: BrowserSession, asked: LogoutRequest) ->
                 tenant_id=where.id,
                 outcome="success",
                 user_id=session.user_id,
+                email=user.email if user else None,
                 ip=origin.ip,
                 user_agent=origin.user_agent,
+                mfa_used=assurance.has_second_factor(session.amr),
                 session_id=session.sid,
                 client_id=asked.client_id,
                 data={"initiator": "client" if asked.client_id else "user"},

@@ -178,8 +178,11 @@ def test_sign_out_is_on_record(person: Person, services: Services, tenant: Tenan
     person.through()
     confirm(person, logout(person))
     with services.tenancy.session(tenant.id) as session:
-        events = [row.payload["event"] for row in session.scalars(select(OutboxMessage))]
-    assert events.count("auth.logout") == 1
+        rows = [row.payload for row in session.scalars(select(OutboxMessage))]
+    (found,) = [row for row in rows if row["event"] == "auth.logout"]
+    assert (found["email"], found["mfa_used"], found["ip"]) == ("alice@example.com", False, "127.0.0.1")
+    assert found["user"]
+    assert found["session"]
 
 
 def confirm(person: Person, page: "TestResponse") -> "TestResponse":

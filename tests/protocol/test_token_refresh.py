@@ -8,7 +8,7 @@ import time_machine
 from sqlalchemy import select
 
 from app.domain import grants
-from app.domain.models import RefreshFamily, User, UserGroup
+from app.domain.models import OutboxMessage, RefreshFamily, User, UserGroup
 from app.kernel import clock
 from tests.protocol.parties import API, OTHER_API
 from tests.protocol.token_side import TokenSide, refused, side
@@ -96,6 +96,25 @@ def test_old_token_after_the_grace_ends_the_grant(side: TokenSide) -> None:
     with time_machine.travel(clock.now() + timedelta(seconds=11), tick=True):
         refused(side.refresh(client, first), "invalid_grant")
         refused(side.refresh(client, second), "invalid_grant")
+
+
+def test_what_happened_is_on_record_with_who_it_was(side: TokenSide) -> None:
+    """Contracts 20: person, e-mail, session, client, grant and address, in a theft above all."""
+    client, user = side.client(), side.user()
+    first = side.tokens(client, user, "openid offline_access")["refresh_token"]
+    side.refresh(client, first)
+    with time_machine.travel(clock.now() + timedelta(seconds=11), tick=True):
+        refused(side.refresh(client, first), "invalid_grant")
+    with side.services.tenancy.session(side.tenant.id) as session:
+        email = session.get_one(User, (side.tenant.id, user)).email
+        rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
+    assert email
+    for name in ("token.issued", "token.refreshed", "token.replayed"):
+        (found,) = [row for row in rows if row["event"] == name and row["user"] == user]
+        assert (found["email"], found["mfa_used"], found["client"]) == (email, False, client.client_id), name
+        assert found["session"], name
+        assert found["grant"], name
+        assert found["ip"], name
 
 
 def test_16_parallel_refreshes_make_one_rotation_and_one_token(side: TokenSide) -> None:

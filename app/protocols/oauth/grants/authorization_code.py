@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import codes, grants, users
+from app.domain import assurance, codes, grants, users
 from app.domain.codes import CodeRecord
 from app.domain.grants import Redemption
 from app.infra import audit
@@ -128,9 +128,10 @@ class AuthorizationCode(AuthorizationCodeGrant):
             None,
             audience.read_resources(request.values("resource")),
         )
+        user = users.get(session, record.user_id)
         subject = subjects.load(
             session,
-            users.get(session, record.user_id),
+            user,
             client,
             exchange.resources,
             target,
@@ -157,7 +158,8 @@ class AuthorizationCode(AuthorizationCodeGrant):
             refresh_token=self._refresh_token(session, record),
         )
         data = issuance.on_record(exchange.resources)
-        audit.record(session, self._event("token.issued", record, data=data))
+        email = user.email if user else None
+        audit.record(session, self._event("token.issued", record, email=email, data=data))
         return issuance
 
     def _refresh_token(self, session: Session, record: CodeRecord) -> str | None:
@@ -172,7 +174,13 @@ class AuthorizationCode(AuthorizationCodeGrant):
         return exchange.parts.refresh_tokens.start(session, tenant.id, record.grant_id, expires_at=expires_at)
 
     def _event(
-        self, name: str, record: CodeRecord, *, reason: str | None = None, data: dict[str, Any] | None = None
+        self,
+        name: str,
+        record: CodeRecord,
+        *,
+        reason: str | None = None,
+        email: str | None = None,
+        data: dict[str, Any] | None = None,
     ) -> Event:
         request = self.exchange.request
         return Event(
@@ -181,8 +189,10 @@ class AuthorizationCode(AuthorizationCodeGrant):
             outcome="failure" if reason else "success",
             reason=reason,
             user_id=record.user_id,
+            email=email,
             ip=request.remote_address,
             user_agent=request.user_agent,
+            mfa_used=assurance.has_second_factor(record.amr),
             session_id=record.session_id,
             client_id=record.client_id,
             grant_id=record.grant_id,

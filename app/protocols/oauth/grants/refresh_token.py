@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import refresh
+from app.domain import assurance, refresh
 from app.domain.models import Grant, User
 from app.domain.refresh import Presented, Refreshed
 from app.infra import audit
@@ -135,8 +135,10 @@ class RefreshToken(RefreshTokenGrant):
             outcome="failure" if reason else "success",
             reason=reason,
             user_id=found.grant.user_id if found.grant else None,
+            email=found.user.email if found.user else None,
             ip=request.remote_address,
             user_agent=request.user_agent,
+            mfa_used=assurance.has_second_factor(tuple(found.grant.amr)) if found.grant else None,
             session_id=found.grant.session_id if found.grant else None,
             client_id=self.exchange.known_client.client_id,
             grant_id=found.grant_id,
