@@ -56,14 +56,14 @@ class SessionSettings(_Block):
 
 
 class PasswordSettings(_Block):
-    """What a password has to look like."""
+    """What a password has to look like. All but `preset` counts where that is `custom`."""
 
     preset: Literal["nist", "classic-8", "classic-12", "custom"] = "nist"
-    min_length: Annotated[int, Field(ge=8, le=128)] = 15
-    require_uppercase: bool = False
-    require_lowercase: bool = False
-    require_digit: bool = False
-    require_special: bool = False
+    min_length: Annotated[int, Field(ge=8, le=128)] = 12
+    require_uppercase: bool = True
+    require_lowercase: bool = True
+    require_digit: bool = True
+    require_special: bool = True
 
 
 class LockoutSettings(_Block):

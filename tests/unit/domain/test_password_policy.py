@@ -46,9 +46,16 @@ def test_classic_presets_ask_for_every_class(preset: str, length: int) -> None:
 
 
 def test_a_custom_preset_asks_for_what_it_names() -> None:
-    settings = PasswordSettings(preset="custom", min_length=10, require_digit=True)
+    wanted = {"uppercase": False, "lowercase": False, "digit": True, "special": False}
+    named = {f"require_{name}": asked for name, asked in wanted.items()}
+    settings = PasswordSettings.model_validate({"preset": "custom", "min_length": 10, **named})
     check("abcdefghi1", settings)
     assert refused("abcdefghij", settings) == "This password cannot be used. A digit."
+
+
+def test_a_custom_preset_that_names_nothing_asks_for_all() -> None:
+    """Contracts, "Tenant settings": 12 characters, every class."""
+    assert rules(PasswordSettings(preset="custom")) == rules(PasswordSettings(preset="classic-12"))
 
 
 def test_every_broken_rule_is_named_at_once() -> None:
