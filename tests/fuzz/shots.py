@@ -39,6 +39,8 @@ HEADERS = (
     "X_FORWARDED_PROTO", "X_FORWARDED_PREFIX", "X_REQUEST_ID", "X_HTTP_METHOD_OVERRIDE", "EXPECT", "ACCEPT_ENCODING",
     "ACCESS_CONTROL_REQUEST_METHOD", "CONTENT_ENCODING", "FORWARDED", "X_ORIGINAL_URL",
 )  # fmt: skip
+TENANT = "{tenant}"
+"""Stands for the tenant's id in a header."""
 BODIES = (
     b"", b"{", b'{"a":' * 3000, b"[" * 100_000, b"\x00" * 50, b"\xff" * 50, b"--x\r\n", b"a=1&" * 200, b"=" * 300,
     b'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\nx\r\n--x--\r\n', b"a" * 70_000,
@@ -107,7 +109,7 @@ class Shot:
             environ["HTTP_TRANSFER_ENCODING"] = "chunked"
             environ["wsgi.input_terminated"] = True
         for name, value in self.headers:
-            environ["HTTP_" + name] = value
+            environ["HTTP_" + name] = value.replace(TENANT, world.tenant.id)
         return environ
 
 
@@ -195,7 +197,18 @@ def _transport(draw: st.DrawFn, members: dict[str, Any]) -> None:
     """Something about the request itself that is wrong."""
     kind = draw(
         st.sampled_from(
-            ("method", "type", "place", "body", "length", "chunked", "header", "credentials", "address")
+            (
+                "method",
+                "type",
+                "place",
+                "body",
+                "length",
+                "chunked",
+                "header",
+                "credentials",
+                "cookie",
+                "address",
+            )
         )
     )
     if kind == "method":
@@ -215,6 +228,8 @@ def _transport(draw: st.DrawFn, members: dict[str, Any]) -> None:
     elif kind == "credentials":
         header = ("AUTHORIZATION", draw(st.one_of(_authorizations(), values.header_values())))
         members["headers"] = (*members.get("headers", ()), header)
+    elif kind == "cookie":
+        members["headers"] = (*members.get("headers", ()), ("COOKIE", draw(_cookies())))
     elif kind == "address":
         members["address"] = draw(
             st.sampled_from(["", "unix:", "::1", "127.0.0.1", "fe80::1%eth0", "not an address"])
@@ -222,6 +237,25 @@ def _transport(draw: st.DrawFn, members: dict[str, Any]) -> None:
     else:
         header = (draw(st.sampled_from(HEADERS)), draw(st.one_of(values.header_values(), _authorizations())))
         members["headers"] = (*members.get("headers", ()), header)
+
+
+_COOKIES = (
+    "", ".", "..", "...", "a.b.c", "a.b.%ff", "a.b.AAAA", "a.b._w", "é.é.é", '"', '"a.b.c', "1.", "1.AAAA",
+    "9" * 13 + ".AAAA",
+    "0." + "A" * 400, "a" * 9000, "-1.AAAA", "\\054", "a.b.c.d", ".b.c", "a..c", "1.A",
+    "x" * 43 + "." + "y" * 43 + ".eA",
+)  # fmt: skip
+
+
+def _cookies() -> st.SearchStrategy[str]:
+    """Our cookies' names with what never was in them, once or several times."""
+    names = st.sampled_from(
+        [f"ww-{TENANT}", f"ww-{TENANT}-device", f"ww-{TENANT}-iAAAAAAAAAAAA", f"__Host-ww-{TENANT}"]
+    )
+    contents = st.one_of(
+        st.sampled_from(_COOKIES), st.text(st.characters(min_codepoint=33, max_codepoint=255))
+    )
+    return st.lists(st.tuples(names, contents).map("=".join), min_size=1, max_size=8).map("; ".join)
 
 
 def _authorizations() -> st.SearchStrategy[str]:
