@@ -35,7 +35,7 @@ PEOPLE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def documented(
     request: pytest.FixtureRequest, storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:

@@ -87,7 +87,7 @@ class Folder:
         (self.path / name).write_text(text)
 
     def run(self, line: str) -> str:
-        """A line of a console; what it printed. It has to succeed. One of ours without a shell's help needs no process."""
+        """A line of a console; what it printed. It has to succeed. Ours run in this process where they can."""
         words = line.split()
         if words[0] in OURS and not set(line) & set("|&;<>()$\"'"):
             return self._in_process(line, words[1:])

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc.errors import JoseError
 
@@ -151,16 +150,17 @@ def test_the_claims_are_as_shown(
 ) -> None:
     reading = reader("docs/how-to/claims.md")
     callback = "http://127.0.0.1:9999/cb"
+    secret = "k7Jr0uQ2m5vX8zB1nC4dF6hL9pS3tW0y"
     client = {
         "client_id": "claims",
-        "client_secret": "k7Jr0uQ2m5vX8zB1nC4dF6hL9pS3tW0y",
+        "client_secret": secret,
         "redirect_uris": [callback],
         "scope": "openid read",
     }
     resource, mapper, preset = reading.documents()
     apply(folder, resource)
     apply(folder, {"tenants": [{"slug": "default", "clients": [client]}]})
-    claims = decoded(signed_in(documented, alice, "claims", client["client_secret"], callback, "read"))
+    claims = decoded(signed_in(documented, alice, "claims", secret, callback, "read"))
     assert "team-red" in claims["groups"]
     assert claims["roles"] == ["editor"]
     assert claims["permissions"] == ["documents:*"]
@@ -169,7 +169,7 @@ def test_the_claims_are_as_shown(
     promised = json.loads(reading.block("json"))
 
     def arrives() -> bool:
-        found = decoded(signed_in(documented, alice, "claims", client["client_secret"], callback, "read"))
+        found = decoded(signed_in(documented, alice, "claims", secret, callback, "read"))
         return {name: found.get(name) for name in promised} == promised and "groups" not in found
 
     wait_until(arrives, seconds=10, what="the claim mapper")

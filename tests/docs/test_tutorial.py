@@ -45,6 +45,8 @@ def test_the_first_client(tmp_path: Path) -> None:
         become_administrator(browser, issuer, log)
         folder.write("watchword.yaml", reading.block("yaml"))
         said = folder.run(apply)
+        for shown in reading.block("text").splitlines():
+            assert shown.removesuffix("...") in said
         secret = printed_secret(said, "notes")
         folder.write("notes.py", reading.block("python").replace("PUT THE SECRET HERE", secret))
         assert "Nothing to change." in folder.run(apply)
@@ -52,8 +54,8 @@ def test_the_first_client(tmp_path: Path) -> None:
             greeting = sign_in(browser, notes)
             assert greeting == f"Hello {USERNAME}"
         assert "Notes" in browser.get(f"{issuer}/account", timeout=20).text
-        for look in looks:
-            wait_until(lambda line=look: "token.issued" in folder.run(line), seconds=20, what=look)
+        assert len(looks) == 1
+        wait_until(lambda: "token.issued" in folder.run(looks[0]), seconds=20, what=looks[0])
 
 
 def become_administrator(browser: requests.Session, issuer: str, log: Path) -> None:
