@@ -66,9 +66,12 @@ def _sign_in(turn: Turn, form: SignInForm) -> Response:
     outcome = sign_in.attempt(turn, form)
     if isinstance(outcome, Response):
         return outcome
-    found = replace(turn.found, signed_in_session=outcome.session.sid)
-    Interactions(pages.services().state).save(turn.where.id, found)
-    response = _go_on(replace(turn, found=found), outcome.session, after_post=True)
+    interactions = Interactions(pages.services().state)
+    found = interactions.change(turn.where.id, turn.found, signed_in_session=outcome.session.sid)
+    if found is None:
+        response = turns.expired(turn.where, turn.found.id, turn.stub)
+    else:
+        response = _go_on(replace(turn, found=found), outcome.session, after_post=True)
     return outcome.deliver(response, turn.where)
 
 
@@ -165,8 +168,9 @@ def _consent(turn: Turn, asked: AuthorizationRequest, form: ConsentForm) -> Resp
 def _switch(turn: Turn, asked: AuthorizationRequest) -> Response:
     """Another account: whoever is signed in has to sign in again, as themselves or as somebody else."""
     again = replace(asked, prompt=asked.prompt | {"select_account"}, login_hint=None)
-    found = replace(turn.found, request=again.to_json(), signed_in_session=None)
-    Interactions(pages.services().state).save(turn.where.id, found)
+    interactions = Interactions(pages.services().state)
+    if not interactions.change(turn.where.id, turn.found, request=again.to_json(), signed_in_session=None):
+        return turns.expired(turn.where, turn.found.id, turn.stub)
     return pages.see_other(turn.action)
 
 

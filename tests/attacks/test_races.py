@@ -15,7 +15,14 @@ from app.kernel import clock
 from app.kernel.settings import Settings
 from app.web.services import Services
 from tests.conftest import Http
-from tests.protocol.browserless import Person, consent_form, new_person, new_public_client
+from tests.protocol.browserless import (
+    PASSWORD,
+    Person,
+    consent_form,
+    new_person,
+    new_public_client,
+    token_of,
+)
 
 WANTED = {consents.ISSUER: frozenset({"openid"})}
 
@@ -98,6 +105,27 @@ def test_of_many_clicks_on_allow_one_makes_a_code(
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(click, range(8)))
     assert sum("code=" in answer for answer in answers) == 1
+
+
+def test_of_many_sign_ins_for_one_request_one_makes_a_code(
+    http: Http, services: Services, tenant: TenantContext
+) -> None:
+    """Where no consent is asked for, signing in is what completes the request."""
+    new_person(services, tenant)
+    new_public_client(services, tenant, first_party=True)
+    person = Person(http)
+    page = person.authorize()
+    form = {"csrf_token": token_of(page), "step": "sign-in", "username": "alice", "password": PASSWORD}
+    cookies = "; ".join(f"{c.key}={c.value}" for c in (http.client._cookies or {}).values())
+
+    def click(_: int) -> str:
+        return _bare(http).post(person.at, raw=True, form=form, headers={"Cookie": cookies}).text
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(click, range(6)))
+    assert sum("code=" in answer for answer in answers) == 1
+    assert sum("This request has expired" in answer for answer in answers) == 5
+    assert "code=" not in click(0)
 
 
 @pytest.mark.parametrize("person", [b"\0", b"\x01", b"\xff", b"x" * 400])

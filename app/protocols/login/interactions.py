@@ -92,8 +92,23 @@ class Interactions:
         return None if raw is None else Interaction(**{**json.loads(raw), "id": interaction_id})
 
     def save(self, tenant_id: str, found: Interaction) -> None:
-        """Keep it for another ten minutes."""
+        """Keep it for another ten minutes, also where it was taken."""
         self._state.execute(Put(self._key(tenant_id, found.id), found.to_bytes(), LIFETIME_SECONDS))
+
+    def change(self, tenant_id: str, found: Interaction, **changes: Any) -> Interaction | None:
+        """Change one that is still open, whatever else changed meanwhile; None when it is over.
+
+        What was ended is not brought back: the same form sent twice makes no second answer.
+        """
+        seen: Interaction | None = found
+        while seen is not None:
+            changed = replace(seen, **changes)
+            key = self._key(tenant_id, found.id)
+            outcome = self._state.execute(Replace(key, seen.to_bytes(), changed.to_bytes(), LIFETIME_SECONDS))
+            if outcome.results[0]:
+                return changed
+            seen = self.find(tenant_id, found.id)
+        return None
 
     def take(self, tenant_id: str, found: Interaction) -> bool:
         """End it: of any number of callers exactly one gets True."""
