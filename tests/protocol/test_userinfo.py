@@ -159,6 +159,18 @@ def test_opaque_token_works_as_well(side: TokenSide) -> None:
     assert side.userinfo(found["access_token"]).status_code == 401
 
 
+def test_key_revoked_in_an_emergency_takes_its_tokens_along(side: TokenSide) -> None:
+    """Contracts 6; what is signed from then on is good."""
+    client, user = side.client(), side.user()
+    token = side.tokens(client, user)["access_token"]
+    assert side.userinfo(token).status_code == 200
+    side.services.keyring.revoke(side.tenant.id, side.read(token).header["kid"])
+    answer = side.userinfo(token)
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    assert side.userinfo(side.tokens(client, user)["access_token"]).status_code == 200
+
+
 def test_disabled_person_is_gone(side: TokenSide) -> None:
     user = side.user()
     token = side.tokens(side.client(), user)["access_token"]
