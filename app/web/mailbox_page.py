@@ -1,10 +1,16 @@
-"""The development mailbox: what would have been sent, on a loopback server without SMTP."""
+"""The development mailbox: what would have been sent, on a loopback server without SMTP.
+
+It is for people at this machine, and for the networks of `WATCHWORD_TRUSTED_PROXIES`. A loopback base URL alone does
+not see to that: a server that listens on every address is reached from elsewhere under any Host header, and what lies
+here opens accounts.
+"""
 
 from flask import Flask, Response
 from werkzeug.exceptions import NotFound
 
 from app.infra.mail import mailbox
 from app.web import pages
+from app.web.health import is_near
 
 
 def register(app: Flask) -> None:
@@ -13,8 +19,9 @@ def register(app: Flask) -> None:
 
 
 def _show() -> Response:
-    if not pages.services().mailer.uses_mailbox:
+    parts = pages.services()
+    if not parts.mailer.uses_mailbox or not is_near(pages.origin().ip, parts.settings.trusted_proxies):
         raise NotFound
-    with pages.services().tenancy.session(pages.tenant().id) as db:
+    with parts.tenancy.session(pages.tenant().id) as db:
         messages = mailbox(db)
     return pages.page("dev/mailbox.html", messages=messages)
