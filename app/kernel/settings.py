@@ -190,7 +190,10 @@ def _origin(text: str) -> str:
 
 def _integer(low: int, high: int) -> Parse:
     def parse(text: str) -> int:
-        number = int(text)
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
         if not low <= number <= high:
             raise ValueError(f"a number from {low} to {high} is wanted")
         return number

@@ -36,7 +36,11 @@ _WORDS = {
     ),
     401: Words("Sign in first", "This page is for people who are signed in.", "lock"),
     403: Words("This is not allowed", "You may not do this here.", "blocked", "danger"),
-    404: Words("There is nothing here", "The address is wrong, or the page is gone.", "search"),
+    404: Words(
+        "There is nothing here",
+        "The address is wrong, or the page is gone. Check the address, or go back.",
+        "search",
+    ),
     405: Words(
         "This does not work that way",
         "The page was asked for in a way it does not answer. Go back and try again.",

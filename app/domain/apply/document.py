@@ -219,12 +219,26 @@ def _check_model(
                 faults.add(where, sentence_of(error))
 
 
+_WANTED = {
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "dataclass_type": "a mapping (key: value)",
+    "dict_type": "a mapping (key: value)",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+}
+
+
 def sentence_of(error: Any) -> str:
     """What one of pydantic's errors says, in our words where its own would not help."""
     if error["type"] == "extra_forbidden":
         return "there is no such key"
     if error["type"] == "missing":
         return "has to be given"
+    if error["type"] in _WANTED:
+        return f"{_WANTED[error['type']]} is wanted"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

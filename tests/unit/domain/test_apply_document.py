@@ -99,7 +99,7 @@ tenants:
         "file:5: tenants[0].settings.tokens.nonsense: there is no such key",
         f"file:8: tenants[0].clients[0].redirect_uris: {WILDCARD}",
         "file:9: tenants[0].clients[1].client_id: web is in the file twice",
-        "file:10: tenants[0].clients[1].grant_types: Input should be a valid list",
+        "file:10: tenants[0].clients[1].grant_types: a list is wanted",
         "file:12: tenants[0].users[0].username: has to be given",
         "file:14: tenants[0].users[2].username: bob is in the file twice",
     ]
