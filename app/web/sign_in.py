@@ -20,6 +20,7 @@ WRONG = "Wrong username or password"
 _WHY = {
     "session.too_old": "It has been a while since you signed in. Show once more that it is you.",
     "prompt.login": "Show once more that it is you.",
+    "prompt.select_account": "Sign in with the account you want to use.",
     "session.other_person": "You are signed in with another account than the one that is asked for.",
 }
 
@@ -51,6 +52,8 @@ def page(
 ) -> Response:
     """The form. `reason` says why somebody who is signed in sees it; `user` is who that is."""
     asked, client = turn.asked, turn.client
+    if reason == "prompt.login" and asked and "select_account" in asked.prompt:
+        reason = "prompt.select_account"
     if username is None:
         again = user.username if user is not None and reason in ("session.too_old", "prompt.login") else ""
         username = (asked.login_hint if asked else None) or again
