@@ -7,6 +7,7 @@ of plain `Get` is one statement. Expiry is judged at every read, by our clock; `
 """
 
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -45,13 +46,22 @@ def sqlite_engine(path: Path) -> Engine:
         f"sqlite:///{path}", poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 5}
     )
 
-    @event.listens_for(engine, "connect")
-    def _prepare(driver: Any, _record: Any) -> None:
-        driver.isolation_level = None
-        driver.execute("PRAGMA journal_mode=WAL")
-        driver.execute("PRAGMA synchronous=NORMAL")
-
+    event.listen(engine, "connect", lambda driver, _record: _prepare_sqlite(driver))
     return engine
+
+
+def _prepare_sqlite(driver: Any) -> None:
+    driver.isolation_level = None
+    driver.execute("PRAGMA journal_mode=WAL")
+    driver.execute("PRAGMA synchronous=NORMAL")
+
+
+def _connect_sqlite(database: str) -> sqlite3.Connection:
+    """A connection without SQLAlchemy's functions. Closing would free those by way of the interpreter's state of a
+    thread that is just ending: where the thread is the web server's own, Python 3.11 crashes."""
+    driver = sqlite3.connect(database, timeout=_WAIT_SECONDS, check_same_thread=False)
+    _prepare_sqlite(driver)
+    return driver
 
 
 class _Held:
@@ -59,9 +69,12 @@ class _Held:
 
     def __init__(self, engine: Engine) -> None:
         self._pid = os.getpid()
-        pooled = engine.raw_connection()
-        self.driver: Any = pooled.driver_connection
-        pooled.detach()
+        if engine.dialect.name == "sqlite":
+            self.driver: Any = _connect_sqlite(engine.url.database or "")
+        else:
+            pooled = engine.raw_connection()
+            self.driver = pooled.driver_connection
+            pooled.detach()
 
     def close(self) -> None:
         self.driver.close()
