@@ -177,10 +177,6 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 
 def _development(settings: Settings) -> Iterator[Finding]:
-    if settings.conformance and not settings.is_loopback:
-        yield _broken(
-            "conformance", "WATCHWORD_CONFORMANCE is on where others reach the server. Switch it off."
-        )
     if settings.log_level == "DEBUG" and not settings.is_loopback:
         yield _advice(
             "logs", "WATCHWORD_LOG_LEVEL is DEBUG, which writes a lot. INFO is meant for production."

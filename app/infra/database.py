@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.infra import filter_check
-from app.kernel.errors import Unavailable
+from app.kernel.errors import ConfigurationError, Unavailable
 
 BUSY_TIMEOUT_SECONDS = 5.0
 POOL_TIMEOUT_SECONDS = 5.0
@@ -70,7 +70,7 @@ def make_engine(url: str, *, pool_size: int = 8, statement_seconds: int = STATEM
     options |= {"pool_timeout": POOL_TIMEOUT_SECONDS, "pool_use_lifo": True}
     if found.get_backend_name() == "sqlite":
         if found.database:
-            Path(found.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(Path(found.database).parent)
         options["connect_args"] = {"timeout": BUSY_TIMEOUT_SECONDS}
         prepare = _prepare_sqlite
     else:
@@ -121,6 +121,14 @@ def _prepare_sqlite(engine: Engine) -> None:
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        todo = "Set WATCHWORD_DATA_DIR to a folder this account may use"
+        raise ConfigurationError([f"{folder}: cannot be made ({fault.strerror}). {todo}"]) from None
 
 
 def _limits(statement_seconds: int) -> str:

@@ -24,12 +24,15 @@ HASH_BYTES = 32
 
 MAX_PASSWORD_BYTES = 1024
 
-# A stored hash names its own cost. These bounds keep an imported one from taking the server down.
-_MAX_MEMORY_KIB = 262_144
+# A stored hash names its own cost. These bounds keep an imported one from taking the server down, and below the time
+# every failed sign-in takes (`Services.sign_in_floor_seconds`), so that it cannot be told from an unknown name.
+_MAX_MEMORY_KIB = 131_072
+_MAX_WORK_KIB = 262_144
+"""Memory times passes: some seven times our own."""
 _MAX_PASSES = 20
 _MAX_LANES = 16
 _MAX_STORED_CHARACTERS = 512
-_MAX_BCRYPT_COST = 14
+_MAX_BCRYPT_COST = 12
 
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 _BCRYPT_BYTES = 72
@@ -135,6 +138,7 @@ def accepts(stored: str) -> bool:
         return False
     return (
         parameters.memory_cost <= _MAX_MEMORY_KIB
+        and parameters.memory_cost * parameters.time_cost <= _MAX_WORK_KIB
         and parameters.time_cost <= _MAX_PASSES
         and parameters.parallelism <= _MAX_LANES
     )

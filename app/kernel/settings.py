@@ -61,7 +61,6 @@ class Settings:
     )
     mail_from: str = _setting("", "The sender's address. Empty: no-reply at the base URL's host.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
-    conformance: bool = _setting(False, "Endpoints that only a conformance suite needs. Never in production.")
 
     @property
     def is_loopback(self) -> bool:
@@ -205,14 +204,6 @@ def _listed(parse: Callable[[str], Any]) -> Parse:
     return lambda text: tuple(parse(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("", "0", "false", "no", "off"):
-        return False
-    raise ValueError("1 or 0 is wanted")
-
-
 def _log_level(text: str) -> str:
     if text.upper() not in LOG_LEVELS:
         raise ValueError(f"one of {', '.join(LOG_LEVELS)} is wanted")
@@ -257,5 +248,4 @@ _PARSERS: dict[str, Parse] = {
     "smtp_url": _scheme("smtp", "smtps"),
     "mail_from": str,
     "log_level": _log_level,
-    "conformance": _boolean,
 }

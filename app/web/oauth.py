@@ -163,7 +163,9 @@ def stand(
         max_ages=engine.sensitive_max_ages(asked.by_resource, max_age_of),
         allowed_groups=client.allowed_groups,
         trusted_client=client.first_party,
-        consented=lambda: covered,
+        # Anybody on the machine can pretend to be a native public client, so consent to it is not remembered
+        # (RFC 8252 section 8.6).
+        consented=lambda: covered and not client.is_native_public,
     )
     return Standing(engine.next_step(now), user if person else None)
 

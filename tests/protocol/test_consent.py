@@ -70,6 +70,21 @@ def test_allowed_once_is_not_asked_again(person: Person) -> None:
     assert "code" in answer_of(person.authorize(scope="openid")).parameters
 
 
+def test_native_public_clients_are_asked_about_each_time(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    """RFC 8252 section 8.6: another program of the machine may be the one that asks."""
+    uri = "http://127.0.0.1/cb"
+    new_public_client(services, tenant, "cli", redirect_uris=[uri], application_type="native")
+    asked = {"redirect_uri": "http://127.0.0.1:7777/cb", "scope": "openid"}
+    page = person.sign_in(person.authorize("cli", **asked))
+    assert "code" in answer_of(person.step(page, **consent_form(page))).parameters
+    assert 'id="allow"' in person.authorize("cli", **asked).text
+    assert (
+        answer_of(person.authorize("cli", prompt="none", **asked)).parameters["error"] == "consent_required"
+    )
+
+
 def test_more_is_asked_for_and_widens(person: Person, services: Services, tenant: TenantContext) -> None:
     person.through(scope="openid")
     assert 'id="allow"' in person.authorize(scope="openid read").text

@@ -69,7 +69,6 @@ def test_an_empty_folder(watchword: Watchword, monkeypatch: pytest.MonkeyPatch, 
     [
         ({"BASE_URL": "https://id.example.com"}, "base URL", "WATCHWORD_TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "trusted proxies", "Name the proxies alone"),
-        ({"BASE_URL": "https://id.example.com", "CONFORMANCE": "1"}, "conformance", "Switch it off"),
         ({"BASE_URL": "https://id.example.com"}, "mail", "WATCHWORD_SMTP_URL"),
         (
             {"BASE_URL": "https://id.example.com", "TLS_CERT": "/nowhere.pem", "TLS_KEY": "/nowhere.key"},

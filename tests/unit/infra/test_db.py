@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from app.domain.models import Tenant
 from app.infra.database import make_engine
 from app.infra.db import db, tenant_tables
 from app.infra.tenancy import SystemReason, Tenancy
+from app.kernel.errors import ConfigurationError
 from app.kernel.settings import Settings
 
 
@@ -60,3 +62,9 @@ def test_connections_are_not_shared_with_children(tenancy: Tenancy) -> None:
     tenancy.ping()
     os.close(reading)
     os.close(writing)
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    with pytest.raises(ConfigurationError, match="WATCHWORD_DATA_DIR"):
+        make_engine(f"sqlite:///{tmp_path / 'file' / 'data' / 'watchword.db'}")
