@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,3 +157,35 @@ def _renew_without_a_stop(live: LiveServer, authority: Authority) -> None:
         return ssl.get_server_certificate(address) == authority.certificate.read_text()
 
     wait_until(lambda: all(renewed() for _ in range(8)), seconds=40)
+
+
+def test_the_proxy_drops_names_that_only_look_like_its_own(proxied: LiveServer, authority: Authority) -> None:
+    """`X_Forwarded_For` would stand for `X-Forwarded-For` behind a proxy that lets it through."""
+    context = ssl.create_default_context(cafile=str(authority.root))
+    address = ("127.0.0.1", int(proxied.base_url.rpartition(":")[2]))
+    host = proxied.base_url.removeprefix("https://")
+    head = f"GET /jwks HTTP/1.1\r\nHost: {host}\r\nX_Forwarded_For: 203.0.113.9\r\nConnection: close\r\n\r\n"
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(head.encode())
+        while connection.recv(65536):
+            pass
+    wait_until(lambda: '"endpoint":"jwks"' in proxied.log, seconds=5, what="the access log")
+    assert "203.0.113.9" not in proxied.log
+
+
+def test_slow_senders_hold_the_proxy_and_not_us(proxied: LiveServer, authority: Authority) -> None:
+    """A request reaches a thread of ours when its body is there, however long its sender takes."""
+    context = ssl.create_default_context(cafile=str(authority.root))
+    address = ("127.0.0.1", int(proxied.base_url.rpartition(":")[2]))
+    host = proxied.base_url.removeprefix("https://")
+    head = f"POST /token HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(80):
+            plain = stack.enter_context(socket.create_connection(address, timeout=10))
+            slow = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
+            slow.sendall(f"{head}Content-Length: 1000\r\n\r\ng".encode())
+        assert proxied.get("/.well-known/openid-configuration", timeout=5).status_code == 200
+        assert proxied.post("/token", data={"grant_type": "x", "client_id": "y"}).status_code in (400, 401)
