@@ -1,6 +1,6 @@
 """The sign-in page, and the session that comes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Response
 
@@ -9,6 +9,7 @@ from app.domain.clients import ClientRecord
 from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
+from app.infra import audit
 from app.kernel import clock
 from app.protocols.login.devices import LIFETIME_SECONDS, Devices
 from app.protocols.login.factors.password import Blocked, Failed, PasswordFactor, SignedIn
@@ -94,11 +95,17 @@ def attempt(turn: Turn, form: SignInForm) -> Accepted | Response:
 
 
 def start_session(where: TenantContext, person: SignedIn) -> Accepted:
-    """A session for somebody who showed who they are.
+    """A session for somebody who showed who they are, and the record of it."""
+    accepted = _session_of(where, person)
+    if person.event is not None:
+        with pages.services().tenancy.session(where.id, write=True) as db:
+            audit.record(db, replace(person.event, session_id=accepted.session.sid))
+    return accepted
 
-    Whoever was signed in here as somebody else is signed out. The same person goes on in the same session under a new
-    secret, so that signing in once more ends nothing that was started under it.
-    """
+
+def _session_of(where: TenantContext, person: SignedIn) -> Accepted:
+    """Whoever was signed in here as somebody else is signed out. The same person goes on in the same session under a
+    new secret, so that signing in once more ends nothing that was started under it."""
     parts, origin = pages.services(), pages.origin()
     acr = assurance.acr_of(person.amr)
     present = oauth.current_session(where)

@@ -228,6 +228,7 @@ def test_events(person: Person, services: Services, tenant: TenantContext) -> No
     with services.tenancy.session(tenant.id) as session:
         kept = [row.payload for row in session.scalars(select(OutboxMessage))]
     success = next(event for event in kept if event["event"] == "auth.login.success")
+    assert success["session"]
     assert success["client"] == "app"
     assert success["ip"] == "127.0.0.1"
     stream = services.state.read_stream([tenant.id], "audit", "test", count=50)[tenant.id]

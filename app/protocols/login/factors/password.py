@@ -46,6 +46,8 @@ class SignedIn:
     user_id: str
     user_epoch: int
     amr: tuple[str, ...] = assurance.PASSWORD_AMR
+    event: Event | None = None
+    """What goes on record of it, once the session is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,8 @@ class PasswordFactor:
         origin: Origin,
     ) -> SignedIn:
         better = self._passwords.hash(password) if needs_rehash else None
-        with self._tenancy.session(tenant.id, write=True) as session:
-            if better is not None:
+        if better is not None:
+            with self._tenancy.session(tenant.id, write=True) as session:
                 # Only where nobody changed the password meanwhile.
                 session.execute(
                     update(User)
@@ -153,10 +155,9 @@ class PasswordFactor:
                     .values(password_hash=better)
                     .execution_options(synchronize_session=False)
                 )
-            audit.record(session, _event(tenant, account, origin, None))
         forget: list[Op] = [Delete(c.key) for c in counters[1:]]
         self._state.execute(Increment(counters[0].key, counters[0].window_seconds, amount=-1), *forget)
-        return SignedIn(user.id, user.epoch)
+        return SignedIn(user.id, user.epoch, event=_event(tenant, account, origin, None))
 
 
 def _counters(
