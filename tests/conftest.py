@@ -22,6 +22,7 @@ from tests.servers import OWNER_ROLE, PostgresServer, RedisServer
 
 if TYPE_CHECKING:
     from flask import Flask
+    from playwright.sync_api import Browser
     from werkzeug.test import TestResponse
 
     from app.domain.tenants import TenantContext
@@ -90,6 +91,15 @@ def postgres_server() -> Iterator[PostgresServer]:
     """The run's PostgreSQL. Tests that stop or kill a server start their own."""
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """The run's Chromium: Playwright allows one of its kind at a time."""
+    from tests.browser.chromium import chromium
+
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
-"""One site and one Chromium for all browser tests; every test has a profile of its own."""
+"""One site for all browser tests; every test has a profile of its own."""
 
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser.chromium import chromium
 from tests.browser.site import Site
 
 
@@ -14,13 +13,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running deployment."""
     with Site(tmp_path_factory.mktemp("site")) as site:
         yield site
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.docs.conftest import PASSWORD, USERNAME, ReaderOf
 from tests.docs.newcomer import Folder, Reading, apply, apply_anew, printed_secret
@@ -57,17 +57,18 @@ def test_apache(reader: ReaderOf, documented: LiveServer, folder: Folder, alice:
         assert parse_qs(urlsplit(turned_away).query)["error"] == ["access_denied"]
 
 
-def test_single_page_application(reader: ReaderOf, documented: LiveServer, folder: Folder) -> None:
+def test_single_page_application(
+    reader: ReaderOf, documented: LiveServer, folder: Folder, browser: Browser
+) -> None:
     with served() as (origin, files):
         reading = reader("docs/how-to/single-page-app.md", **{SPA_ORIGIN: origin})
         apply_anew(folder, reading.documents()[0])
         files |= application(reading)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            try:
-                profile = person_signs_in(browser.new_page(), origin)
-            finally:
-                browser.close()
+        page = browser.new_page()
+        try:
+            profile = person_signs_in(page, origin)
+        finally:
+            page.close()
     assert profile["preferred_username"] == USERNAME
     assert profile["email"] == "alice@example.com"
 
