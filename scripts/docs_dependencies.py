@@ -35,7 +35,8 @@ def _table(packages: dict[str, str]) -> str:
         except ModuleNotFoundError:
             rows.append(f"| {name} | {version} | | only on other systems |")
             continue
-        summary = (found["Summary"] or "").replace("|", "/").strip()
+        # No addresses in here: a page about licences is no place to send anybody from.
+        summary = re.sub(r" *\([\w.-]+\.[a-z]{2,}\)", "", found["Summary"] or "").replace("|", "/").strip()
         rows.append(f"| {name} | {version} | {_licence(found)} | {summary} |")
     return "\n".join(rows) + "\n"
 
