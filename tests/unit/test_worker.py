@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 
 class Deliveries:
-    """A handler that notes what it got, and fails as it is told."""
+    """A handler that notes what it got, and fails as it is told with what is `tenant_id`'s.
 
-    def __init__(self) -> None:
+    The worker also delivers what other tests left behind.
+    """
+
+    def __init__(self, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
         self.got: list[tuple[str, Any]] = []
         self.faults: list[Exception] = []
         self.entered = threading.Event()
@@ -38,6 +42,8 @@ class Deliveries:
         self.leave.set()
 
     def __call__(self, tenant_id: str, payload: Mapping[str, Any]) -> None:
+        if tenant_id != self.tenant_id:
+            return
         self.entered.set()
         assert self.leave.wait(20)
         if self.faults:
@@ -61,8 +67,8 @@ def working(worker: Worker) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def deliveries() -> Deliveries:
-    return Deliveries()
+def deliveries(tenant: "TenantContext") -> Deliveries:
+    return Deliveries(tenant.id)
 
 
 @pytest.fixture
@@ -88,7 +94,7 @@ def put(
             outbox.put(session, topic, subject, {"value": value})
 
 
-def soon(what: Callable[[], object], seconds: float = 15) -> None:
+def soon(what: Callable[[], object], seconds: float = 60) -> None:
     wait_until(lambda: bool(what()), seconds=seconds)
 
 

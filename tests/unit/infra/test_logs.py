@@ -73,6 +73,8 @@ def test_exceptions_are_one_line(lines: Lines) -> None:
 def test_warnings_are_logged(lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        logging.captureWarnings(False)  # A test runner puts back what it found, unknown to `logging`.
+        logging.captureWarnings(True)
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert "old" in lines.last()["event"]
 
