@@ -106,8 +106,9 @@ def in_words(moment: datetime) -> str:
 
 def register(app: Flask, parts: Services) -> None:
     """Add every page to the application."""
-    from app.web import account, errors, first_admin, login, logout, mailbox_page, oauth
+    from app.web import account, errors, first_admin, i18n, login, logout, mailbox_page, oauth
 
+    i18n.register(app)
     errors.register(app)
     app.before_request(_prepare)
     app.after_request(_protect)

@@ -1,6 +1,14 @@
 """Every table, one file per subject. Importing this package fills the metadata."""
 
 from app.domain.models.access import Group, GroupRole, Role, UserGroup, UserRole
+from app.domain.models.authenticators import (
+    Authenticator,
+    FormerPassword,
+    OneTimeLink,
+    RecoveryCode,
+    TenantAsset,
+    TrustedDevice,
+)
 from app.domain.models.clients import Client
 from app.domain.models.grants import Consent, Grant, GrantConsent, RefreshFamily, Revocation
 from app.domain.models.resources import Resource, ResourceScope
@@ -14,15 +22,19 @@ __all__ = [
     "AuditCursor",
     "AuditHead",
     "AuditRecord",
+    "Authenticator",
     "Client",
     "Consent",
     "DeploymentSecret",
+    "FormerPassword",
     "Grant",
     "GrantConsent",
     "Group",
     "GroupRole",
     "MailboxMessage",
+    "OneTimeLink",
     "OutboxMessage",
+    "RecoveryCode",
     "RefreshFamily",
     "Resource",
     "ResourceScope",
@@ -30,6 +42,8 @@ __all__ = [
     "Role",
     "SigningKey",
     "Tenant",
+    "TenantAsset",
+    "TrustedDevice",
     "User",
     "UserGroup",
     "UserRole",

@@ -34,6 +34,13 @@ class User(TenantOwned, Model):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now)
     password_changed_at: Mapped[datetime | None]
+    must_change_password: Mapped[bool] = mapped_column(default=False)
+    """Asked for a new password at the next sign-in."""
+    terms_version: Mapped[str | None]
+    """The version of the tenant's terms the person agreed to."""
+    terms_agreed_at: Mapped[datetime | None]
+    delete_at: Mapped[datetime | None]
+    """When the account goes for good, since the person asked for that; they may still change their mind."""
     disabled_at: Mapped[datetime | None]
 
 
