@@ -80,6 +80,7 @@ def page(
         place=urlsplit(where.issuer).netloc if where else "",
         reference=reference(),
         asset=_asset,
+        in_words=in_words,
         **values,
     )
     response = make_response(body, status)
