@@ -49,6 +49,11 @@ class Mailer:
         """Whether mail is kept for the mailbox page in place of being sent."""
         return self._to_mailbox
 
+    @property
+    def can_send(self) -> bool:
+        """Whether mail goes anywhere. What depends on it is not offered where it does not."""
+        return self._server is not None or self._to_mailbox
+
     def send(
         self, session: Session, *, tenant: str, to: str, subject: str, text: str, html: str | None = None
     ) -> str:
@@ -56,7 +61,7 @@ class Mailer:
 
         `tenant` is the tenant's id. Raises `Problem`: `mail.not_configured` (503), `mail.address_invalid`.
         """
-        if self._server is None and not self._to_mailbox:
+        if not self.can_send:
             raise Problem(
                 "mail.not_configured",
                 "This service cannot send mail at the moment.",
@@ -135,6 +140,11 @@ class Mailer:
 def mailbox(session: Session, limit: int = 50) -> list[MailboxMessage]:
     """The newest messages of the session's tenant that were kept in place of being sent."""
     return list(session.scalars(select(MailboxMessage).order_by(MailboxMessage.id.desc()).limit(limit)))
+
+
+def kept(session: Session, message_id: str) -> MailboxMessage | None:
+    """One of those messages."""
+    return session.scalar(select(MailboxMessage).where(MailboxMessage.id == message_id))
 
 
 def normalized_address(text: str) -> str:

@@ -9,6 +9,8 @@ from tests.conftest import Http
 def test_the_mailbox_is_shown_to_nobody_elsewhere(http: Http, address: str) -> None:
     """A development server in a container listens on every address; the Host header is the attacker's to choose."""
     assert http.get("/dev/mailbox").status_code == 200
+    answer = http.get("/dev/mailbox/" + "0" * 36, environ_base={"REMOTE_ADDR": address})
+    assert answer.status_code == 404
     answer = http.get("/dev/mailbox", environ_base={"REMOTE_ADDR": address})
     assert answer.status_code == 404
     forwarded = {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}

@@ -42,6 +42,8 @@ _MAIL = (
     ),
 )
 
+_HTML = "<!doctype html><html lang=en><title>A message</title><h1>A message</h1>"
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -136,7 +138,7 @@ class Site:
             session.execute(delete(MailboxMessage))
             for subject, text in _MAIL:
                 session.add(
-                    MailboxMessage(recipient="alice@example.com", subject=subject, text=text, html=None)
+                    MailboxMessage(recipient="alice@example.com", subject=subject, text=text, html=_HTML)
                 )
 
     def _populate(self) -> Demo:

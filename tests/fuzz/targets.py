@@ -12,6 +12,8 @@ from tests.fuzz.values import Fresh, Value
 from tests.fuzz.world import APP, OPAQUE_API, PASSWORD, REDIRECT_URI, REGISTERED, USERNAME, World
 from tests.protocol.parties import API
 
+NOBODY = "0" * 36
+"""An id of the right length that nothing has."""
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SCOPE_WORDS = (
     "openid",
@@ -274,6 +276,7 @@ TARGETS: tuple[Target, ...] = (
         setting=_admin_link,
     ),
     Target("mailbox", ("GET",), "/dev/mailbox"),
+    Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((NOBODY,))),
     Target("static", ("GET",), "/static/{}", ("v",), setting=lambda world: Setting(("watchword.css",))),
     Target("api.openapi", ("GET",), "/api/v1/openapi.json"),
     Target("api.me", ("GET",), "/api/v1/me", bearer=True),

@@ -111,7 +111,7 @@ def world(_shared_services: Services) -> World:
     tokens = a.person.tokens(scope="openid profile offline_access")
     b.person.tokens()
     with services.tenancy.session(a.tenant.id, write=True) as session:
-        session.add(MailboxMessage(recipient=MARK, subject=MARK, text=MARK))
+        session.add(MailboxMessage(recipient=MARK, subject=MARK, text=MARK, html=MARK))
         outbox.put(session, "news", secrets.token_hex(4), {"said": MARK})
         link = admin_links.create(session, recover=True)
         consents = session.query(Consent).filter_by(user_id=a.user_id).all()
@@ -312,6 +312,15 @@ def mailbox(world: World) -> list[TestResponse]:
     return [answer]
 
 
+def mailbox_html(world: World) -> list[TestResponse]:
+    shown = re.search(r"/dev/mailbox/[0-9a-f-]{36}", world.a.http.get("/dev/mailbox").text)
+    assert shown is not None
+    assert MARK in world.a.http.get(shown[0]).text
+    answer = world.thief().get(shown[0])
+    assert answer.status_code == 404
+    return [answer]
+
+
 def api(path: str, method: str = "GET") -> Callable[[World], list[TestResponse]]:
     """A's administrator is nobody at B; B's administrator does not reach A's rows."""
 
@@ -360,6 +369,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "first_admin": first_admin("GET"),
     "first_admin_step": first_admin("POST"),
     "mailbox": mailbox,
+    "mailbox_html": mailbox_html,
     "api.me": api("/api/v1/me"),
     "api.tenant": api("/api/v1/tenant"),
     "api.audit": api("/api/v1/audit"),

@@ -1,0 +1,77 @@
+"""E-mails as text and HTML of the same parts, with links below the issuer alone."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app.domain.tenants import TenantContext, TenantSettings
+from app.kernel import paths
+from app.web import mails
+
+VALUES = {
+    "link": "https://id.example.com/t/acme/reset/abc?x=1&y=2",
+    "expires_at": datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
+    "when": datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
+    "delete_at": datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
+    "new_address": "new@example.com",
+    "signed_out": True,
+    "secret": "123456",
+    "minutes": 10,
+    "device": "Firefox on Linux",
+    "place": "",
+    "ip": "192.0.2.1",
+    "name": "Key <b>ring</b>",
+    "added": True,
+}
+HOSTILE = '<script>alert(1)</script> {{ 7*7 }} & "Co"'
+
+
+def at(name: str = "Acme") -> TenantContext:
+    return TenantContext(
+        "1", "acme", name, "https://id.example.com/t/acme", "/t/acme", None, TenantSettings()
+    )
+
+
+def templates() -> list[str]:
+    return sorted(path.stem for path in Path(paths.TEMPLATES / "mail").glob("*.txt") if path.stem != "layout")
+
+
+@pytest.mark.parametrize("template", templates())
+def test_every_mail_has_a_subject_text_and_html_that_say_the_same(app: Flask, template: str) -> None:
+    with app.app_context():
+        subject, text, html = mails.render(at(), template, "en", **VALUES)
+    assert subject
+    assert "\n" not in subject
+    assert "{" not in text
+    assert "<" not in text.replace("<b>", "").replace("</b>", "")
+    assert html.startswith("<!doctype html>")
+    assert '<html lang="en" dir="ltr">' in html
+    assert "<script" not in html
+    assert "<table" not in html
+    assert "<link" not in html
+    if "https://id.example.com/t/acme/reset" in text:
+        assert 'href="https://id.example.com/t/acme/reset/abc?x=1&amp;y=2"' in html
+
+
+@pytest.mark.parametrize("template", templates())
+def test_a_tenants_name_is_text_wherever_it_stands(app: Flask, template: str) -> None:
+    """Neither markup nor a template of its own."""
+    with app.app_context():
+        subject, text, html = mails.render(at(HOSTILE), template, "en", **VALUES)
+    assert "<script>" not in html
+    assert HOSTILE in text
+    assert "49" not in subject
+
+
+def test_links_are_the_issuers_whatever_the_request_says(app: Flask) -> None:
+    with app.test_request_context(base_url="https://evil.example"):
+        assert mails.link(at(), "start") == "https://id.example.com/t/acme/"
+    with app.app_context():
+        assert mails.link(at(), "first_admin", token="a") == "https://id.example.com/t/acme/first-admin/a"
+
+
+def test_an_unknown_language_is_english(app: Flask) -> None:
+    with app.app_context():
+        assert "Set a new password" in mails.render(at(), "reset_password", "tlh", **VALUES)[0]
