@@ -54,7 +54,7 @@ def rotate(*, alg: str | None, slug: str, as_json: bool) -> None:
     )
 
 
-@keys.command()
+@keys.command(context_settings={"ignore_unknown_options": True})  # A key id may begin with a hyphen.
 @click.argument("kid")
 @tenant_option
 @json_option

@@ -10,7 +10,7 @@ def token() -> None:
     """Tokens in hand."""
 
 
-@token.command()
+@token.command(context_settings={"ignore_unknown_options": True})  # An opaque token may begin with a hyphen.
 @click.argument("token", metavar="TOKEN|-")
 @json_option
 def explain(*, token: str, as_json: bool) -> int:

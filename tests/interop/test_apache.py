@@ -17,9 +17,11 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
     ("profile", "method"), [("oauth2.1", "client_secret_basic"), ("oidc-legacy", "client_secret_post")]
 )
 def test_mod_auth_openidc(server: LiveServer, alice: Person, profile: str, method: str) -> None:
-    apache = Apache(server.base_url, "apache", deployment.SECRET, method, pkce=profile == "oauth2.1")
+    # A client of its own: what another run left of it might be remembered for a second.
+    client_id = f"apache-{profile}"
+    apache = Apache(server.base_url, client_id, deployment.SECRET, method, pkce=profile == "oauth2.1")
     private, callback = f"{apache.origin}/private/index.html", f"{apache.origin}/private/callback"
-    known = deployment.client("apache", profile, method, [callback])
+    known = deployment.client(client_id, profile, method, [callback])
     known["post_logout_redirect_uris"] = [f"{apache.origin}/index.html"]
     server.apply(deployment.document(known))
     with apache:

@@ -110,6 +110,7 @@ def test_keys(watchword: Watchword, tenant: TenantContext) -> None:
     states = {key["kid"]: key["state"] for key in watchword("keys", "list", *here).json}
     assert states[rotated["ES256"]] == "revoked"
     assert watchword("keys", "revoke", "unknown", *here).status == 1
+    assert watchword("keys", "revoke", "-sx0_begins-with-a-hyphen", *here).status == 1
     assert watchword("keys", "rotate", "--alg", "HS256", *here).status == 1
 
 
