@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.commands.runtime import answer, json_option, say, services, tenant_of, tenant_option
+from app.commands.runtime import (
+    MAY_BEGIN_WITH_A_HYPHEN,
+    answer,
+    json_option,
+    say,
+    services,
+    tenant_of,
+    tenant_option,
+)
 
 if TYPE_CHECKING:
     from app.domain.tenants import TenantContext
@@ -54,7 +62,7 @@ def rotate(*, alg: str | None, slug: str, as_json: bool) -> None:
     )
 
 
-@keys.command(context_settings={"ignore_unknown_options": True})  # A key id may begin with a hyphen.
+@keys.command(context_settings=MAY_BEGIN_WITH_A_HYPHEN)
 @click.argument("kid")
 @tenant_option
 @json_option

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+MAY_BEGIN_WITH_A_HYPHEN = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+"""For a command whose argument is a key id or a token: base64url, so one in 64 begins like an option."""
+
 
 def settings() -> Settings:
     """The deployment's settings. Raises `ConfigurationError`."""

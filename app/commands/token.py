@@ -2,7 +2,7 @@
 
 import click
 
-from app.commands.runtime import answer, json_option, read_secret, services
+from app.commands.runtime import MAY_BEGIN_WITH_A_HYPHEN, answer, json_option, read_secret, services
 
 
 @click.group()
@@ -10,7 +10,7 @@ def token() -> None:
     """Tokens in hand."""
 
 
-@token.command(context_settings={"ignore_unknown_options": True})  # An opaque token may begin with a hyphen.
+@token.command(context_settings=MAY_BEGIN_WITH_A_HYPHEN)
 @click.argument("token", metavar="TOKEN|-")
 @json_option
 def explain(*, token: str, as_json: bool) -> int:
