@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.models import Consent, Grant, GrantConsent, RefreshFamily
@@ -109,6 +109,20 @@ def revoke(session: Session, tenant_id: str, grant_id: str, reason: str, *, log:
     )
     log.revoke_grant(session, tenant_id, grant_id)
     return True
+
+
+def last_used(session: Session, user_id: str) -> dict[str, datetime]:
+    """When each client last got tokens for a person, by client id: at the newest authorization, or a later refresh."""
+    rows = session.execute(
+        select(Grant.client_id, func.max(Grant.created_at), func.max(RefreshFamily.rotated_at))
+        .outerjoin(
+            RefreshFamily,
+            (RefreshFamily.tenant_id == Grant.tenant_id) & (RefreshFamily.grant_id == Grant.id),
+        )
+        .where(Grant.user_id == user_id)
+        .group_by(Grant.client_id)
+    )
+    return {client_id: max(filter(None, moments)) for client_id, *moments in rows}
 
 
 def revoke_of_session(session: Session, tenant_id: str, session_id: str, *, log: RevocationLog) -> list[str]:

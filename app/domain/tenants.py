@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.access.rbac import ensure_builtin_roles
 from app.domain.models import Tenant
-from app.kernel import ids
+from app.kernel import ids, languages
 from app.kernel.errors import Problem
 
 DEFAULT_SLUG = "default"
@@ -47,12 +47,33 @@ class TokenSettings(_Block):
     code_seconds: Annotated[Seconds, Field(ge=5, le=60)] = 60
 
 
+REAUTHENTICATE_FOR = {"security": 300, "billing": 300}
+
+
+def _areas(value: Any) -> Any:
+    """Areas that are not named keep their default."""
+    return {**REAUTHENTICATE_FOR, **value} if isinstance(value, dict) else value
+
+
 class SessionSettings(_Block):
     """How long a person stays signed in."""
 
     absolute_seconds: Annotated[Seconds, Field(ge=60, le=366 * 86400)] = 86400
     idle_seconds: Annotated[Seconds, Field(ge=60, le=366 * 86400)] = 3600
     renew_on_activity: bool = True
+    max_active: Annotated[int, Field(ge=1, le=1000)] = 5
+    """So many sessions of one person at a time; a new one ends the oldest."""
+    bind_ip: bool = False
+    """A session counts only where it began: the same IPv4 address, or /64 of IPv6."""
+    reauthenticate_for: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")],
+            Annotated[Seconds, Field(ge=0, le=86400)],
+        ],
+        BeforeValidator(_areas),
+    ] = REAUTHENTICATE_FOR
+    """How old a sign-in may be, in seconds, by what it is for: `security` is the account console's pages about signing
+    in and a person's data."""
 
 
 class PasswordSettings(_Block):
@@ -80,10 +101,41 @@ class AuthenticationSettings(_Block):
     lockout: LockoutSettings = LockoutSettings()
 
 
+class KeySettings(_Block):
+    """How long keys and secrets are used."""
+
+    rotate_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """A signing key signs so long before the next takes over by itself; 0: only `watchword keys rotate` does it."""
+    client_secret_grace_seconds: Annotated[Seconds, Field(ge=0, le=30 * 86400)] = 86400
+    """How long a client's former secret is good beside the new one."""
+
+
+class TokenExchangeSettings(_Block):
+    """How far a person's or client's authority may be handed on (RFC 8693)."""
+
+    max_depth: Annotated[int, Field(ge=1, le=10)] = 4
+
+
 class AuditSettings(_Block):
     """How long the audit chain is kept."""
 
     retention_days: Annotated[int, Field(ge=1, le=3660)] = 90
+
+
+LanguageTag = Annotated[str, Field(pattern=languages.TAG_PATTERN)]
+
+
+class LanguageSettings(_Block):
+    """The languages of pages and mails."""
+
+    default: LanguageTag = languages.SOURCE
+    offered: tuple[LanguageTag, ...] = ()
+    """Empty: every language there is."""
+
+    def among(self, there_are: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `there_are` that are offered."""
+        wanted = {self.default, *self.offered} if self.offered else set(there_are)
+        return tuple(tag for tag in there_are if tag in wanted) or (languages.SOURCE,)
 
 
 class TenantSettings(_Block):
@@ -92,7 +144,16 @@ class TenantSettings(_Block):
     tokens: TokenSettings = TokenSettings()
     sessions: SessionSettings = SessionSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()
+    token_exchange: TokenExchangeSettings = TokenExchangeSettings()
     audit: AuditSettings = AuditSettings()
+    profile: Literal["oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing"] = "oauth2.1"
+    """What clients are held to that name no profile of their own."""
+    require_pushed_authorization_requests: bool = False
+    """Whether every client has to push its authorization requests (RFC 9126)."""
+    legacy_response_types: bool = False
+    """Whether clients that register them may have tokens in the authorization response."""
+    keys: KeySettings = KeySettings()
+    languages: LanguageSettings = LanguageSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +287,19 @@ def update_settings(tenant: Tenant, changes: dict[str, Any]) -> None:
     except ValidationError as fault:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         raise Problem("settings.invalid", f"These settings are not valid: {said}") from None
+    _check_languages(merged.get("languages", {}))
     tenant.settings = merged
+
+
+def _check_languages(said: dict[str, Any]) -> None:
+    """Here rather than in the model: a language whose translations are gone must not take its tenant with it."""
+    unknown = {said.get("default", languages.SOURCE), *said.get("offered", ())} - set(languages.available())
+    if unknown:
+        there_are = ", ".join(languages.available())
+        raise Problem(
+            "settings.invalid",
+            f"There are no translations into {', '.join(sorted(unknown))}; there are {there_are}.",
+        )
 
 
 def _merge(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

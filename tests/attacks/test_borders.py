@@ -88,7 +88,7 @@ def test_a_form_token_of_one_tenant_is_foreign_at_another(
     person = Person(neighbour)
     new_public_client(services, other)
     person.through()
-    answer = neighbour.post("/account", form={"csrf_token": token, "consent": "0" * 36})
+    answer = neighbour.post("/account/applications", form={"csrf_token": token, "consent": "0" * 36})
     assert answer.status_code == 403
     assert neighbour.post("/logout", form={"csrf_token": token}).status_code == 403
     assert "Alice" in neighbour.get("/account").text
@@ -312,13 +312,13 @@ def test_forms_of_other_sites_do_nothing(
     http: Http, services: Services, tenant: TenantContext, site: str
 ) -> None:
     _signed_in(http, services, tenant)
-    page = http.get("/account")
+    page = http.get("/account/applications")
     consent = re.search(r'name="consent" value="([^"]+)"', page.text)
     assert consent
     forged = {"consent": consent[1], "step": "withdraw"}
-    assert http.post("/account", form=forged).status_code == 403
+    assert http.post("/account/applications", form=forged).status_code == 403
     good = {**forged, "csrf_token": token_of(page)}
-    assert http.post("/account", form=good, headers={"Sec-Fetch-Site": site}).status_code == 403
+    assert http.post("/account/applications", form=good, headers={"Sec-Fetch-Site": site}).status_code == 403
     answer = http.post("/logout", form={"csrf_token": token_of(page)}, headers={"Sec-Fetch-Site": site})
     assert answer.status_code == 403
     assert "Alice" in http.get("/account").text
@@ -351,7 +351,7 @@ def test_nothing_of_a_request_becomes_markup(
     shown = [
         person.authorize(login_hint=mark, state=mark, nonce=mark),
         http.get("/nowhere/" + quote(mark)),
-        http.get("/account", query={"done": mark}),
+        http.get("/account/applications", query={"done": mark}),
         http.get("/authorize", query=request(client_id=mark)),
         http.get("/logout", query={"state": mark, "id_token_hint": mark}),
     ]

@@ -104,7 +104,7 @@ def test_start_account_and_sign_out(tab: Page, site: Site) -> None:
     tab.goto(site.base_url)
     sign_in(tab, "carol")
     expect(tab.get_by_role("heading", level=1)).to_contain_text("Hello, Carol Chen")
-    tab.get_by_role("link", name="Account").click()
+    tab.get_by_role("link", name="Overview", exact=True).click()
     expect(tab.get_by_text("carol@example.com")).to_be_visible()
     tab.click("#sign-out")
     expect(tab.get_by_role("heading", level=1)).to_have_text("You are signed out")
@@ -124,7 +124,7 @@ def test_rp_initiated_logout_after_confirming(tab: Page, site: Site) -> None:
 
 def test_take_access_back(tab: Page, site: Site) -> None:
     site.allow_everything("carol")
-    tab.goto(f"{site.base_url}/account")
+    tab.goto(f"{site.base_url}/account/applications")
     sign_in(tab, "carol")
     buttons = tab.get_by_role("button", name=re.compile("Take back"))
     before = buttons.count()

@@ -108,13 +108,23 @@ def _start_signed_out(page: Page, site: Site) -> None:
 
 
 def _account(page: Page, site: Site) -> None:
-    site.allow_everything("alice")
     page.goto(f"{site.base_url}/account")
     sign_in(page)
 
 
-def _account_empty(page: Page, site: Site) -> None:
-    page.goto(f"{site.base_url}/account")
+def _account_security(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account/security")
+    sign_in(page)
+
+
+def _account_applications(page: Page, site: Site) -> None:
+    site.allow_everything("alice")
+    page.goto(f"{site.base_url}/account/applications")
+    sign_in(page)
+
+
+def _account_applications_empty(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account/applications")
     sign_in(page, username="carol")
 
 
@@ -167,7 +177,9 @@ TOUR: dict[str, Stop] = {
     "start": _start,
     "start-signed-out": _start_signed_out,
     "account": _account,
-    "account-empty": _account_empty,
+    "account-security": _account_security,
+    "account-applications": _account_applications,
+    "account-applications-empty": _account_applications_empty,
     "sign-out": _sign_out,
     "signed-out": _signed_out,
     "sign-out-refused": _sign_out_refused,

@@ -53,7 +53,7 @@ def test_the_first_client(tmp_path: Path) -> None:
         with folder.running(flask_run, notes):
             greeting = sign_in(browser, notes)
             assert greeting == f"Hello {USERNAME}"
-        assert "Notes" in browser.get(f"{issuer}/account", timeout=20).text
+        assert "Notes" in browser.get(f"{issuer}/account/applications", timeout=20).text
         assert len(looks) == 1
         wait_until(lambda: "token.issued" in folder.run(looks[0]), seconds=20, what=looks[0])
 

@@ -250,14 +250,14 @@ def withdraw(world: World) -> list[TestResponse]:
     """Somebody signed in at B, with a form of their own, names A's consent."""
     csrf = browserless.token_of(world.b.http.get("/account"))
     form = {"csrf_token": csrf, "step": "withdraw", "consent": world.consent_id}
-    answer = world.b.http.post("/account", form=form)
+    answer = world.b.http.post("/account/applications", form=form)
     assert answer.status_code == 404
     with world.a.services.tenancy.session(world.a.tenant.id) as session:
         consent = session.get(Consent, (world.a.tenant.id, world.consent_id))
         assert consent is not None
         assert consent.withdrawn_at is None
     theirs = browserless.token_of(world.a.http.get("/account"))
-    forged = world.thief().post("/account", form={**form, "csrf_token": theirs})
+    forged = world.thief().post("/account/applications", form={**form, "csrf_token": theirs})
     assert forged.status_code in (303, 400, 403)
     return [answer, forged]
 
@@ -362,7 +362,9 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "sign_out": sign_out,
     "start": signed_in_page("/"),
     "account": signed_in_page("/account"),
-    "account_step": withdraw,
+    "account_security": signed_in_page("/account/security"),
+    "account_applications": signed_in_page("/account/applications"),
+    "account_applications_step": withdraw,
     "interaction": interaction("GET"),
     "interaction_step": interaction("POST"),
     "sign_in": sign_in,

@@ -191,15 +191,15 @@ def test_taking_it_back_revokes_what_stands_on_it(
 ) -> None:
     """Contracts 2: withdrawing consent revokes every grant under it."""
     tokens = person.tokens(scope="openid offline_access")
-    page = person.http.get("/account")
+    page = person.http.get("/account/applications")
     consent = re.search(r'name="consent" value="([^"]+)"', page.text)
     assert consent
     response = person.http.post(
-        "/account", form={"csrf_token": "", "consent": consent[1], "step": "withdraw"}
+        "/account/applications", form={"csrf_token": "", "consent": consent[1], "step": "withdraw"}
     )
     assert response.status_code == 403
     form = {"csrf_token": token_of(page), "consent": consent[1], "step": "withdraw"}
-    assert person.http.post("/account", form=form).status_code == 303
+    assert person.http.post("/account/applications", form=form).status_code == 303
     refreshed = person.http.post(
         "/token",
         form={"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": "app"},
@@ -218,9 +218,9 @@ def test_consent_of_somebody_else_is_not_there(
     bob = Person(Browser(person.http.app, tenant), "bob")
     bob.through(scope="openid")
     form = {"csrf_token": token_of(bob.http.get("/account")), "consent": consent_id, "step": "withdraw"}
-    assert bob.http.post("/account", form=form).status_code == 404
+    assert bob.http.post("/account/applications", form=form).status_code == 404
     for nonsense in ("", "\x00", "x" * 36):
-        assert bob.http.post("/account", form={**form, "consent": nonsense}).status_code == 404
+        assert bob.http.post("/account/applications", form={**form, "consent": nonsense}).status_code == 404
 
 
 class TestExpired:

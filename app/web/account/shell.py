@@ -1,0 +1,108 @@
+"""What every page of the console stands in: who is signed in, how recently, and the frame around it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+
+from app.domain import users
+from app.domain.access.rbac import Access, access_of
+from app.domain.models import User
+from app.domain.sessions import BrowserSession
+from app.domain.tenants import TenantContext
+from app.infra.audit import Event
+from app.kernel import clock
+from app.web import i18n, login, oauth, pages
+from app.web.account import sections
+from app.web.page_forms import make_token
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody at their account console."""
+
+    where: TenantContext
+    session: BrowserSession
+    user: User
+    """Detached from the database."""
+    access: Access
+
+    def event(self, name: str, *, client_id: str | None = None, **data: Any) -> Event:
+        """That they did something here, for the record."""
+        origin = pages.origin()
+        return Event(
+            name,
+            tenant_id=self.where.id,
+            outcome="success",
+            user_id=self.user.id,
+            email=self.user.email,
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+            session_id=self.session.sid,
+            client_id=client_id,
+            data={"via": "page", **data},
+        )
+
+
+def binding(session_secret: str) -> str:
+    """What the forms of signed-in pages are bound to."""
+    return f"session:{session_secret}"
+
+
+def bound_here() -> str:
+    """What the forms of this browser's signed-in pages are bound to: with another account they are worth nothing."""
+    return binding(pages.cookies().read(pages.tenant()) or "")
+
+
+def visitor() -> Visitor | None:
+    """Who is signed in, unless their account was closed."""
+    where = pages.tenant()
+    session = oauth.current_session(where)
+    if session is None:
+        return None
+    with pages.services().tenancy.session(where.id) as db:
+        user = users.get(db, session.user_id)
+        if user is None or user.disabled_at is not None:
+            return None
+        access = access_of(db, user.id)
+        db.expunge(user)
+    i18n.prefer(person=user.claims.get("locale"))
+    return Visitor(where, session, user, access)
+
+
+def entered(return_to: str, *, area: str | None = None) -> Visitor | Response:
+    """Whoever is signed in, for a page to show; else the sign-in page, which leads on to the page `return_to`.
+
+    `area` is one of the tenant's `sessions.reauthenticate_for`: a sign-in too long ago for it is asked for once more.
+    """
+    found = visitor()
+    if found is None or (area is not None and not is_recent(found, area)):
+        return login.start_sign_in(return_to)
+    return found
+
+
+def acting(return_to: str, *, area: str | None = None) -> Visitor | Response:
+    """The same for a form that was sent: to the page, which asks whoever has to sign in first."""
+    found = visitor()
+    if found is None or (area is not None and not is_recent(found, area)):
+        return pages.see_other(pages.url(return_to))
+    return found
+
+
+def is_recent(found: Visitor, area: str) -> bool:
+    """Whether the sign-in is recent enough for an area of the console."""
+    most = found.where.settings.sessions.reauthenticate_for.get(area)
+    return most is None or (clock.now() - found.session.auth_time).total_seconds() <= most
+
+
+def render(template: str, found: Visitor, path: str, status: int = 200, **values: Any) -> Response:
+    """A page of the console. `path` is that of its row on the rail."""
+    return pages.page(
+        template,
+        status,
+        rail=[(row.label, href, row.path == path) for row, href in sections.present(sections.RAIL)],
+        sign_out=pages.url("logout"),
+        confirmed="",
+        csrf=make_token(bound_here()),
+        **values,
+    )
