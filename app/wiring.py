@@ -36,6 +36,7 @@ CONCURRENT_HASHES = 2
 SEALED = (
     SealedColumn(refresh.PURPOSE, RefreshFamily, "secret_sealed", "id"),
     SealedColumn(client_secrets.PURPOSE, Client, "secret_sealed", "client_id"),
+    SealedColumn(client_secrets.PURPOSE, Client, "former_secret_sealed", "client_id"),
     SealedMember(mail.PURPOSE, OutboxMessage, "payload", "id", "sealed", "id", ("topic", mail.TOPIC)),
 )
 """What `keys rewrap` seals anew beside the keyring's own."""

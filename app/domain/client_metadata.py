@@ -4,6 +4,7 @@ Members are those of RFC 7591 section 2, OIDC Dynamic Client Registration sectio
 section 3.1, and ours. A member this server does not act on is refused, so that nobody relies on it.
 """
 
+import ipaddress
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,28 +12,56 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.domain.claims import ClaimRule
+from app.domain.delegation import FederatedCredential, TokenExchangePolicy
+from app.infra import certificates
 from app.kernel import uris
 from app.kernel.errors import Problem
 
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+GRANT_TYPE_PATTERN = r"^([a-z][a-z_]{1,40}|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
+"""A short name or an absolute URI (RFC 6749 section 4.5). Which there are is the protocols' to know."""
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
+TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
+"""Mutual TLS (RFC 8705 section 2), for deployments where certificates of clients arrive."""
 SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
-PROFILES = ("oauth2.1", "oidc-legacy")
-SIGNING_ALGORITHMS = ("RS256", "ES256", "EdDSA")
+PROFILES = ("oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing")
+"""What each of them demands: `protocols.oauth.profiles`."""
+LEGACY_RESPONSE_TYPES = ("id_token", "id_token token", "code id_token", "code token", "code id_token token")
+"""With tokens in the front channel (OAuth 2.0 Multiple Response Type Encoding Practices section 3 and 5)."""
+REQUEST_OBJECT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
+SIGNING_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
+CERTIFICATE_SUBJECTS = (
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
+    "tls_client_auth_san_ip",
+    "tls_client_auth_san_email",
+)
+"""What a certificate may be known by (RFC 8705 section 2.1.2): exactly one of these."""
 ASSERTION_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519", "HS256")
 
 CLIENT_ID_PATTERN = r"^[A-Za-z0-9._~:@/+-]{1,200}$"
 SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 
+_KEYED = frozenset({"private_key_jwt", "self_signed_tls_client_auth"})
+"""The methods whose proof is checked with the client's published keys."""
 _FORBIDDEN_SCHEMES = frozenset({"javascript", "data", "vbscript", "file", "about", "blob", "ftp", "mailto"})
 _LOCALIZED = re.compile(
     r"^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 )
 
-GrantType = Literal["authorization_code", "refresh_token", "client_credentials"]
+GrantType = Annotated[str, Field(pattern=GRANT_TYPE_PATTERN)]
 AuthMethod = Literal[
-    "none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt"
+    "none",
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "client_secret_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
 ]
+SigningAlgorithm = Literal["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 Uri = Annotated[str, Field(max_length=2048)]
 Seconds = Annotated[int, Field(ge=10, le=366 * 86400)]
 
@@ -48,7 +77,10 @@ class ClientMetadata(BaseModel):
         Literal["RS256", "PS256", "ES256", "EdDSA", "Ed25519", "HS256"] | None
     ) = None
     grant_types: list[GrantType] = ["authorization_code"]
-    response_types: list[Literal["code"]] = ["code"]
+    response_types: list[
+        Literal["code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"]
+    ] = ["code"]
+    """All but `code` need the tenant's `legacy_response_types` as well."""
     client_name: Annotated[str, Field(max_length=200)] = ""
     client_uri: Uri | None = None
     logo_uri: Uri | None = None
@@ -61,15 +93,39 @@ class ClientMetadata(BaseModel):
     software_id: Annotated[str, Field(max_length=200)] | None = None
     software_version: Annotated[str, Field(max_length=200)] | None = None
     application_type: Literal["web", "native"] = "web"
-    subject_type: Literal["public"] = "public"
-    id_token_signed_response_alg: Literal["RS256", "ES256", "EdDSA"] = "RS256"
+    subject_type: Literal["public", "pairwise"] = "public"
+    sector_identifier_uri: Uri | None = None
+    id_token_signed_response_alg: SigningAlgorithm = "RS256"
+    userinfo_signed_response_alg: SigningAlgorithm | None = None
+    introspection_signed_response_alg: SigningAlgorithm = "RS256"
     default_max_age: Annotated[int, Field(ge=0)] | None = None
     require_auth_time: bool = False
     default_acr_values: list[str] = []
     initiate_login_uri: Uri | None = None
     post_logout_redirect_uris: Annotated[list[Uri], Field(max_length=100)] = []
+    dpop_bound_access_tokens: bool = False
+    tls_client_certificate_bound_access_tokens: bool = False
+    tls_client_auth_subject_dn: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    tls_client_auth_san_dns: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    tls_client_auth_san_uri: Uri | None = None
+    tls_client_auth_san_ip: Annotated[str, Field(max_length=45)] | None = None
+    tls_client_auth_san_email: Annotated[str, Field(min_length=3, max_length=320)] | None = None
 
-    profile: Literal["oauth2.1", "oidc-legacy"] = "oauth2.1"
+    dpop_nonce: bool = False
+    """Whether its DPoP proofs have to carry a nonce of this server (RFC 9449 section 8)."""
+    request_object_signing_alg: SigningAlgorithm | None = None
+    """The only algorithm of its request objects (RFC 9101); absent: each of those its profile allows."""
+    require_signed_request_object: bool = False
+    request_uris: Annotated[list[Uri], Field(max_length=20)] = []
+    """Where its request objects may lie. A fragment may follow; it is not compared."""
+    require_pushed_authorization_requests: bool = False
+    authorization_signed_response_alg: SigningAlgorithm = "RS256"
+    """What authorization responses are signed with in the `jwt` response modes (JARM section 3)."""
+    authorization_details_types: list[Annotated[str, Field(max_length=200)]] = []
+    """The types of authorization details it may ask for (RFC 9396 section 10)."""
+
+    profile: Literal["oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing"] | None = None
+    """What the client is held to; absent: the tenant's profile."""
     default_resources: list[Uri] = []
     """What tokens are for when the client names no `resource`."""
     allowed_groups: list[str] = []
@@ -83,6 +139,10 @@ class ClientMetadata(BaseModel):
     refresh_token_rotation: bool = True
     resource_server_for: list[Uri] = []
     """Resources whose tokens this client may introspect (RFC 7662 section 4)."""
+    token_exchange: TokenExchangePolicy = TokenExchangePolicy()
+    """What it may exchange, and for what (RFC 8693). Needs the grant type as well."""
+    federated_credentials: Annotated[list[FederatedCredential], Field(max_length=20)] = []
+    """Tokens of trusted issuers it may authenticate with in place of an assertion of its own (RFC 7523)."""
 
     @field_validator("redirect_uris", "post_logout_redirect_uris")
     @classmethod
@@ -92,12 +152,37 @@ class ClientMetadata(BaseModel):
                 raise ValueError(f"{uri}: {fault}")
         return values
 
-    @field_validator("client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri", "initiate_login_uri")
+    @field_validator(
+        "client_uri",
+        "logo_uri",
+        "tos_uri",
+        "policy_uri",
+        "jwks_uri",
+        "initiate_login_uri",
+        "sector_identifier_uri",
+    )
     @classmethod
     def _web_uri(cls, uri: str | None) -> str | None:
         if uri is not None and not _is_web_uri(uri):
             raise ValueError(f"{uri}: an https URI is wanted (http only for a loopback address)")
         return uri
+
+    @field_validator("request_uris")
+    @classmethod
+    def _request_uris(cls, values: list[str]) -> list[str]:
+        for uri in values:
+            if not _is_web_uri(uri):
+                raise ValueError(f"{uri}: an https URI is wanted (http only for a loopback address)")
+        return values
+
+    @field_validator("response_types", mode="before")
+    @classmethod
+    def _response_types(cls, values: Any) -> Any:
+        """The words of a response type have no order; they are kept in ours."""
+        if not isinstance(values, list):
+            return values
+        known = {frozenset(kind.split()): kind for kind in ("code", *LEGACY_RESPONSE_TYPES)}
+        return [known.get(frozenset(v.split()), v) if isinstance(v, str) else v for v in values]
 
     @field_validator("default_resources", "resource_server_for")
     @classmethod
@@ -130,16 +215,21 @@ def _contradictions(client: ClientMetadata) -> list[str]:
         faults.append("redirect_uris: at least one is needed for grant type authorization_code")
     if code and not client.response_types:
         faults.append("response_types: grant type authorization_code needs code")
-    if "refresh_token" in client.grant_types and not code:
-        faults.append("grant_types: refresh_token comes with authorization_code")
+    if "refresh_token" in client.grant_types and not code and DEVICE_CODE not in client.grant_types:
+        faults.append("grant_types: refresh_token comes with authorization_code or the device code grant")
+    if client.token_endpoint_auth_method == "none" and TOKEN_EXCHANGE in client.grant_types:
+        faults.append("grant_types: a public client cannot exchange tokens: anybody could pretend to be it")
+    if client.federated_credentials and client.token_endpoint_auth_method != "private_key_jwt":
+        faults.append("federated_credentials go with token_endpoint_auth_method private_key_jwt")
     if client.token_endpoint_auth_method == "none" and "client_credentials" in client.grant_types:
         faults.append("grant_types: a public client has no client_credentials (RFC 6749 section 4.4)")
     if client.token_endpoint_auth_method == "none" and not client.refresh_token_rotation:
         faults.append("refresh_token_rotation: those of a public client rotate (RFC 9700 section 4.14.2)")
     if client.jwks is not None and client.jwks_uri is not None:
         faults.append("jwks and jwks_uri exclude each other (RFC 7591 section 2)")
-    if client.token_endpoint_auth_method == "private_key_jwt" and not (client.jwks or client.jwks_uri):
-        faults.append("jwks or jwks_uri is needed for private_key_jwt")
+    keys = client.jwks or client.jwks_uri or client.federated_credentials
+    if client.token_endpoint_auth_method in _KEYED and not keys:
+        faults.append(f"jwks or jwks_uri is needed for {client.token_endpoint_auth_method}")
     symmetric = client.token_endpoint_auth_signing_alg == "HS256"
     if client.token_endpoint_auth_signing_alg and symmetric != (
         client.token_endpoint_auth_method == "client_secret_jwt"
@@ -147,9 +237,50 @@ def _contradictions(client: ClientMetadata) -> list[str]:
         faults.append(
             "token_endpoint_auth_signing_alg: HS256 goes with client_secret_jwt, the others with private_key_jwt"
         )
+    faults += _certificate_faults(client)
+    if client.subject_type == "pairwise" and not client.sector_identifier_uri and len(_hosts(client)) > 1:
+        faults.append(
+            "sector_identifier_uri is needed for pairwise subjects with redirect URIs of several hosts "
+            "(OpenID Connect Core section 8.1)"
+        )
     if client.jwks is not None and (fault := _jwks_fault(client.jwks)):
         faults.append(f"jwks: {fault}")
     return faults
+
+
+def _certificate_faults(client: ClientMetadata) -> list[str]:
+    """What is wrong with how its certificate is to be known (RFC 8705 section 2.1.2)."""
+    named = [name for name in CERTIFICATE_SUBJECTS if getattr(client, name) is not None]
+    if client.token_endpoint_auth_method != "tls_client_auth":
+        return [f"{', '.join(named)}: only for tls_client_auth"] if named else []
+    if len(named) != 1:
+        return [f"tls_client_auth needs exactly one of {', '.join(CERTIFICATE_SUBJECTS)}"]
+    if client.tls_client_auth_san_ip is not None:
+        try:
+            ipaddress.ip_address(client.tls_client_auth_san_ip)
+        except ValueError:
+            return ["tls_client_auth_san_ip: an IP address is wanted"]
+    if client.tls_client_auth_subject_dn is not None and not certificates.is_distinguished_name(
+        client.tls_client_auth_subject_dn
+    ):
+        return ["tls_client_auth_subject_dn: a distinguished name of RFC 4514 is wanted, such as CN=a,O=b"]
+    return []
+
+
+def _hosts(client: ClientMetadata) -> set[str]:
+    return {host for uri in client.redirect_uris if (host := (urlsplit(uri).hostname or ""))}
+
+
+def sector_of(client: ClientMetadata) -> str | None:
+    """What pairwise subjects are told apart by: a host (OpenID Connect Core section 8.1). None: subjects are public.
+
+    A client without redirect URIs on the web is a sector of its own.
+    """
+    if client.subject_type != "pairwise":
+        return None
+    if client.sector_identifier_uri is not None:
+        return urlsplit(client.sector_identifier_uri).hostname
+    return next(iter(_hosts(client)), None) or ""
 
 
 def _jwks_fault(jwks: dict[str, Any]) -> str | None:

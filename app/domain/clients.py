@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -9,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.claims import ClaimRule
-from app.domain.client_metadata import ClientMetadata, validate
+from app.domain.client_metadata import CERTIFICATE_SUBJECTS, ClientMetadata, sector_of, validate
+from app.domain.delegation import FederatedCredential, TokenExchangePolicy
 from app.domain.models import Client, Revocation
 from app.infra.cache import ConfigCache
 from app.infra.tenancy import Tenancy, tenant_of
@@ -35,10 +37,20 @@ class ClientRecord:
     default_resources: tuple[str, ...]
     resource_server_for: frozenset[str]
     allowed_groups: frozenset[str]
-    profile: str
+    profile: str | None
+    """None: the tenant's."""
     first_party: bool
     application_type: str
     id_token_signed_response_alg: str
+    userinfo_signed_response_alg: str | None
+    introspection_signed_response_alg: str
+    sector: str | None
+    """Whose pairwise subjects it sees (OpenID Connect Core section 8); None: public ones."""
+    dpop_bound: bool
+    dpop_nonce: bool
+    certificate_bound: bool
+    certificate_subject: tuple[str, str] | None
+    """The member and value its certificate is known by (`CERTIFICATE_SUBJECTS`)."""
     jwks: Mapping[str, Any] | None
     jwks_uri: str | None
     claims: tuple[ClaimRule, ...]
@@ -46,9 +58,21 @@ class ClientRecord:
     refresh_token_seconds: int | None
     refresh_token_rotation: bool
     default_max_age: int | None
+    default_acr_values: tuple[str, ...]
+    request_object_signing_alg: str | None
+    require_signed_request_object: bool
+    request_uris: frozenset[str]
+    require_pushed_authorization_requests: bool
+    authorization_signed_response_alg: str
+    authorization_details_types: frozenset[str]
     secret_hash: str | None
     secret_sealed: bytes | None
+    former_secret_hash: str | None
+    former_secret_sealed: bytes | None
+    former_secret_expires_at: datetime | None
     epoch: int
+    token_exchange: TokenExchangePolicy
+    federated_credentials: tuple[FederatedCredential, ...]
 
     @property
     def is_public(self) -> bool:
@@ -91,6 +115,16 @@ def compile_client(row: Client) -> ClientRecord:
         first_party=meta.first_party,
         application_type=meta.application_type,
         id_token_signed_response_alg=meta.id_token_signed_response_alg,
+        userinfo_signed_response_alg=meta.userinfo_signed_response_alg,
+        introspection_signed_response_alg=meta.introspection_signed_response_alg,
+        sector=_sector(meta, row.client_id),
+        dpop_bound=meta.dpop_bound_access_tokens,
+        dpop_nonce=meta.dpop_nonce,
+        certificate_bound=meta.tls_client_certificate_bound_access_tokens,
+        certificate_subject=next(
+            ((name, value) for name in CERTIFICATE_SUBJECTS if (value := getattr(meta, name)) is not None),
+            None,
+        ),
         jwks=MappingProxyType(meta.jwks) if meta.jwks else None,
         jwks_uri=meta.jwks_uri,
         claims=tuple(meta.claims),
@@ -98,10 +132,28 @@ def compile_client(row: Client) -> ClientRecord:
         refresh_token_seconds=meta.refresh_token_seconds,
         refresh_token_rotation=meta.refresh_token_rotation,
         default_max_age=meta.default_max_age,
+        default_acr_values=tuple(meta.default_acr_values),
+        request_object_signing_alg=meta.request_object_signing_alg,
+        require_signed_request_object=meta.require_signed_request_object,
+        request_uris=frozenset(uri.partition("#")[0] for uri in meta.request_uris),
+        require_pushed_authorization_requests=meta.require_pushed_authorization_requests,
+        authorization_signed_response_alg=meta.authorization_signed_response_alg,
+        authorization_details_types=frozenset(meta.authorization_details_types),
         secret_hash=row.secret_hash,
         secret_sealed=row.secret_sealed,
+        former_secret_hash=row.former_secret_hash,
+        former_secret_sealed=row.former_secret_sealed,
+        former_secret_expires_at=row.former_secret_expires_at,
         epoch=row.epoch,
+        token_exchange=meta.token_exchange,
+        federated_credentials=tuple(meta.federated_credentials),
     )
+
+
+def _sector(meta: ClientMetadata, client_id: str) -> str | None:
+    """The sector; a client without a host of its own is alone in its own, which no host can be called."""
+    sector = sector_of(meta)
+    return f"client:{client_id}" if sector == "" else sector
 
 
 class ClientDirectory:

@@ -41,6 +41,8 @@ class CodeRecord:
     offline: bool
     claims_request: dict[str, Any]
     expires_at: int
+    dpop_jkt: str | None = None
+    """The thumbprint of the DPoP key the token request has to prove (RFC 9449 section 10)."""
 
     def to_bytes(self) -> bytes:
         """As stored."""

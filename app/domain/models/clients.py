@@ -24,6 +24,10 @@ class Client(TenantOwned, Model):
     """`hmac-sha256:<base64url>` of a generated secret, or the argon2id hash of a chosen one (contracts 7)."""
     secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The secret itself, sealed: only where an algorithm needs it (client_secret_jwt, symmetric signatures)."""
+    former_secret_hash: Mapped[str | None]
+    """What the secret was before it was rotated, still good until `former_secret_expires_at`."""
+    former_secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    former_secret_expires_at: Mapped[datetime | None]
     epoch: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now)

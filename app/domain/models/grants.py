@@ -101,6 +101,9 @@ class RefreshFamily(TenantOwned, Model):
     secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     generation: Mapped[int] = mapped_column(default=0)
     """The newest generation handed out."""
+    bound_to: Mapped[str | None]
+    """What has to be proven to use it: `jkt:<thumbprint>` or `x5t#S256:<thumbprint>` where the client is public, and
+    only the kind, `jkt` or `x5t#S256`, where the client authenticates (RFC 9449 section 5, RFC 8705 section 7.1)."""
     rotated_at: Mapped[datetime] = mapped_column(default=clock.now)
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime]
