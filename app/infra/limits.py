@@ -12,10 +12,15 @@ Windows are fixed: they begin with the first count and end `window_seconds` late
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.infra.state import Delete, Increment, Key, Outcome
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash
+
+
+_REMEMBERED = 4096
+"""How many subjects a process keeps the operations of: they depend on nothing else."""
 
 
 class RateLimited(Problem):
@@ -34,10 +39,12 @@ class Limit:
     most: int
     window_seconds: int
 
+    @lru_cache(maxsize=_REMEMBERED)
     def count(self, tenant_id: str, *subject: str) -> Increment:
         """Count one; refused when that is more than the limit."""
         return Increment(self._key(tenant_id, subject), self.window_seconds, limit=self.most)
 
+    @lru_cache(maxsize=_REMEMBERED)
     def look(self, tenant_id: str, *subject: str) -> Increment:
         """Count nothing; refused when the limit was reached."""
         return Increment(self._key(tenant_id, subject), self.window_seconds, amount=0, limit=self.most - 1)
@@ -89,6 +96,7 @@ LIMITS = (
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def network_of(address: str) -> str:
     """What counts as one network: an IPv4 address, or the /64 an IPv6 address is of, which one customer has whole.
 

@@ -5,13 +5,13 @@ itself whatever it does not accept. What is left are pages and JSON APIs, which 
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from app.infra import metrics
+from app.kernel import ids
 from app.kernel.errors import Problem, Unavailable
 from app.kernel.settings import Settings
 from app.protocols.oauth import errors, reply
@@ -84,7 +84,7 @@ class Edge:
         peer = environ.get("REMOTE_ADDR") or ""
         address = self._proxies.address(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
         request_id = (
-            self._proxies.request_id(peer, environ.get("HTTP_X_REQUEST_ID", "")) or os.urandom(12).hex()
+            self._proxies.request_id(peer, environ.get("HTTP_X_REQUEST_ID", "")) or ids.new_request_id()
         )
         turn = _Turn(environ, start_response, peer, address, request_id)
         try:

@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from app.domain import grants
+from app.infra import jose
 from app.kernel import clock
 from tests.protocol import parties
 from tests.protocol.parties import API
@@ -85,6 +86,7 @@ def test_what_is_no_token_is_inactive(side: TokenSide, token: str) -> None:
 def test_expired_token_is_inactive(side: TokenSide) -> None:
     client = side.client()
     token = side.client_token(client)["access_token"]
+    assert side.introspect(client, token)["active"] is True
     with time_machine.travel(clock.now() + timedelta(seconds=301), tick=True):
         assert side.introspect(client, token) == INACTIVE
 
@@ -97,7 +99,9 @@ def test_id_token_is_no_access_token(side: TokenSide) -> None:
 
 def test_tampered_token_is_inactive(side: TokenSide) -> None:
     client = side.client()
-    head, body, signature = side.client_token(client)["access_token"].split(".")
+    token = side.client_token(client)["access_token"]
+    assert side.introspect(client, token)["active"] is True
+    head, body, signature = token.split(".")
     assert side.introspect(client, f"{head}.{body}.{signature[:-4]}AAAA") == INACTIVE
 
 
@@ -151,9 +155,21 @@ def test_key_revoked_in_an_emergency_takes_its_tokens_along(side: TokenSide) -> 
     client = there.client()
     token = there.client_token(client)["access_token"]
     kid = there.read(token).header["kid"]
+    assert there.introspect(client, token)["active"] is True
     there.services.keyring.revoke(other.id, kid)
     assert there.introspect(client, token) == INACTIVE
     assert there.client_token(client)["access_token"]
+
+
+def test_signature_of_a_token_is_verified_once(side: TokenSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked about again, it costs no signature; what may have changed is asked every time (the tests above)."""
+    client, verified = side.client(), []
+    verify = jose.verify
+    monkeypatch.setattr(jose, "verify", lambda *args, **named: verified.append(1) or verify(*args, **named))
+    first, second = (side.client_token(client)["access_token"] for _ in range(2))
+    answers = [side.introspect(client, token) for token in (first, second, first, second, first)]
+    assert len(verified) == 2
+    assert answers[0] == answers[2] == answers[4] != answers[1] == answers[3]
 
 
 def test_refresh_token_is_told_to_its_client_alone(side: TokenSide) -> None:

@@ -4,7 +4,6 @@ Access tokens are JWTs of RFC 9068 or opaque, as the resource asks; ID tokens ar
 section 2. Which claims there are is settled in the contracts, "Claims".
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.infra.keyring import Keyring
 from app.infra.state import Key, Put
-from app.kernel import clock
+from app.kernel import clock, ids
 from app.kernel.secrets import lookup_hash, new_secret
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import TokenResponse
@@ -68,7 +67,7 @@ class Issuance:
     cnf: Mapping[str, Any] | None = None
     act: Mapping[str, Any] | None = None
     refresh_token: str | None = field(default=None, repr=False)
-    token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    token_id: str = field(default_factory=ids.new_token_id)
 
     def on_record(self, resources: Resources) -> dict[str, Any]:
         """What the audit says of it."""

@@ -15,9 +15,12 @@ from app.kernel import clock
 from app.kernel.secrets import lookup_hash
 from app.protocols.oauth import errors
 from app.protocols.oauth.issuance import ACCESS_TOKEN_ALGORITHM, ACCESS_TOKEN_TYPE, OPAQUE_KIND
+from app.protocols.oauth.seen_tokens import SeenTokens, digest_of
 from app.protocols.oauth.trip import Trip
 
 MAX_TOKEN = 16_384
+
+_seen = SeenTokens()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,21 @@ def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken
 
     Raises `OAuthError`.
     """
-    try:
-        verified = jose.verify(
-            token,
-            keyring.verification_keys(tenant.id),
-            algorithms=(ACCESS_TOKEN_ALGORITHM,),
-            typ=ACCESS_TOKEN_TYPE,
-            max_bytes=MAX_TOKEN,
-        )
-    except InvalidToken as fault:
-        raise errors.TOKEN_MALFORMED(f"{fault.code}: {fault.detail}") from None
-    claims = verified.claims
+    keys = keyring.verification_keys(tenant.id)
+    digest = digest_of(tenant.id, token)
+    claims = _seen.recall(digest, keys)
+    if claims is None:
+        try:
+            verified = jose.verify(
+                token,
+                keys,
+                algorithms=(ACCESS_TOKEN_ALGORITHM,),
+                typ=ACCESS_TOKEN_TYPE,
+                max_bytes=MAX_TOKEN,
+            )
+        except InvalidToken as fault:
+            raise errors.TOKEN_MALFORMED(f"{fault.code}: {fault.detail}") from None
+        claims = _seen.remember(digest, keys, verified.claims)
     if claims.get("iss") != tenant.issuer or claims.get("tenant_id") != tenant.id:
         raise errors.TOKEN_MALFORMED("another issuer")
     if claims["exp"] <= clock.now().timestamp():

@@ -1,7 +1,9 @@
 """Secrets, their hashes, and identifiers."""
 
+import os
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,3 +39,20 @@ def test_row_identifiers_are_uuids_of_version_7_in_order_of_time() -> None:
 
 def test_subjects_tell_nothing_about_time() -> None:
     assert uuid.UUID(ids.new_subject()).version == 4
+
+
+def test_ids_made_at_once_in_threads_and_after_a_fork_are_all_different() -> None:
+    ids.new_id()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, " ".join(ids.new_token_id() for _ in range(600)).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as told:
+        theirs = told.read().split()
+    os.waitpid(child, 0)
+    with ThreadPoolExecutor(8) as pool:
+        ours = list(pool.map(lambda _: ids.new_token_id(), range(5000)))
+    assert len({*ours, *theirs}) == 5600
+    assert all(len(secrets.unb64url(one)) == 16 for one in ours)
