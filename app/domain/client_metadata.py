@@ -19,8 +19,8 @@ from app.kernel.errors import Problem
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-GRANT_TYPE_PATTERN = r"^([a-z][a-z_]{1,40}|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
-"""A short name or an absolute URI (RFC 6749 section 4.5). Which there are is the protocols' to know."""
+GRANT_TYPE_PATTERN = r"^(authorization_code|refresh_token|client_credentials|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
+"""OAuth's own, or an absolute URI (RFC 6749 section 4.5). Which URIs there are is the protocols' to know."""
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
 """Mutual TLS (RFC 8705 section 2), for deployments where certificates of clients arrive."""

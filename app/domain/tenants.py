@@ -3,12 +3,23 @@
 The table says what is stored; only values that differ from the defaults are.
 """
 
+import ipaddress
 import re
+import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -74,6 +85,53 @@ class SessionSettings(_Block):
     ] = REAUTHENTICATE_FOR
     """How old a sign-in may be, in seconds, by what it is for: `security` is the account console's pages about signing
     in and a person's data."""
+
+
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value))
+
+
+Cidr = Annotated[str, AfterValidator(_network)]
+"""A network, such as `192.0.2.0/24`, or one address. Bits beyond the prefix are a mistake."""
+
+
+class NetworkSettings(_Block):
+    """From where people may work: at sign-in, refresh, token exchange and API-key use."""
+
+    allow: Annotated[tuple[Cidr, ...], Field(min_length=1, max_length=1000)] = EVERYWHERE
+    bypass_for_sso: bool = False
+    """People whom another organization's sign-in vouched for (`fed` among the `amr`) may come from anywhere."""
+
+
+_timezones = lru_cache(maxsize=1)(zoneinfo.available_timezones)
+
+
+def _timezone(value: str) -> str:
+    # Only names of the time-zone database: a path is none.
+    if value not in _timezones():
+        raise ValueError("a time zone is wanted, such as Europe/Berlin")
+    return value
+
+
+class HourSettings(_Block):
+    """When people may work: at sign-in, refresh, token exchange and API-key use."""
+
+    timezone: Annotated[str, AfterValidator(_timezone)]
+    days: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1, max_length=7)]
+    """Of the week: Monday is 1 (ISO 8601)."""
+    start: Annotated[int, Field(ge=0, le=23)]
+    """The full hour they begin."""
+    end: Annotated[int, Field(ge=1, le=24)]
+    """The full hour they are over. Smaller than `start`: on the next day."""
+
+    @model_validator(mode="after")
+    def _some(self) -> "HourSettings":
+        if self.start == self.end:
+            raise ValueError("start and end are the same hour")
+        return self
 
 
 class PasswordSettings(_Block):
@@ -143,6 +201,8 @@ class TenantSettings(_Block):
 
     tokens: TokenSettings = TokenSettings()
     sessions: SessionSettings = SessionSettings()
+    network: NetworkSettings = NetworkSettings()
+    hours: HourSettings | None = None
     authentication: AuthenticationSettings = AuthenticationSettings()
     token_exchange: TokenExchangeSettings = TokenExchangeSettings()
     audit: AuditSettings = AuditSettings()

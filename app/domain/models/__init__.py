@@ -13,6 +13,7 @@ from app.domain.models.clients import Client
 from app.domain.models.grants import Consent, Grant, GrantConsent, RefreshFamily, Revocation
 from app.domain.models.resources import Resource, ResourceScope
 from app.domain.models.tenants import Tenant
+from app.domain.models.trusted_issuers import TrustedIssuer
 from app.domain.models.users import AdminLink, User
 from app.infra.key_tables import DeploymentSecret, SigningKey
 from app.infra.log_tables import AuditCursor, AuditHead, AuditRecord, MailboxMessage, OutboxMessage
@@ -44,6 +45,7 @@ __all__ = [
     "Tenant",
     "TenantAsset",
     "TrustedDevice",
+    "TrustedIssuer",
     "User",
     "UserGroup",
     "UserRole",
