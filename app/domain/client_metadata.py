@@ -19,7 +19,7 @@ from app.kernel.errors import Problem
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-GRANT_TYPE_PATTERN = r"^(authorization_code|refresh_token|client_credentials|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
+GRANT_TYPE_PATTERN = r"^(authorization_code|refresh_token|client_credentials|implicit|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
 """OAuth's own, or an absolute URI (RFC 6749 section 4.5). Which URIs there are is the protocols' to know."""
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
@@ -211,9 +211,12 @@ class ClientMetadata(BaseModel):
 def _contradictions(client: ClientMetadata) -> list[str]:
     faults = []
     code = "authorization_code" in client.grant_types
-    if code and not client.redirect_uris:
-        faults.append("redirect_uris: at least one is needed for grant type authorization_code")
-    if code and not client.response_types:
+    implicit = "implicit" in client.grant_types
+    if (code or implicit) and not client.redirect_uris:
+        faults.append("redirect_uris: at least one is needed for grant types authorization_code and implicit")
+    if implicit != any(kind in LEGACY_RESPONSE_TYPES for kind in client.response_types):
+        faults.append("grant_types: implicit goes with response types that have id_token or token in them")
+    if code and not any("code" in kind.split() for kind in client.response_types):
         faults.append("response_types: grant type authorization_code needs code")
     if "refresh_token" in client.grant_types and not code and DEVICE_CODE not in client.grant_types:
         faults.append("grant_types: refresh_token comes with authorization_code or the device code grant")

@@ -12,7 +12,7 @@ from app.infra.jose import InvalidToken, Verified
 from app.infra.state import Key, PutIfAbsent
 from app.kernel import clock
 from app.kernel.secrets import lookup_hash
-from app.protocols.oauth import errors
+from app.protocols.oauth import errors, profiles
 from app.protocols.oauth.client_keys import ClientKeys
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -51,7 +51,7 @@ class Assertions:
 
         Raises `OAuthError`.
         """
-        claims = self._signed_claims(assertion, client, tenant.id)
+        claims = self._signed_claims(assertion, client, tenant)
         _check_audience(claims.get("aud"), client, tenant, endpoint_url)
         expires_at = _check_times(claims)
         jti = claims.get("jti")
@@ -62,11 +62,13 @@ class Assertions:
         used = Key(tenant.id, "assertion", lookup_hash(f"{client.client_id}\0{jti}"))
         return PutIfAbsent(used, b"1", ttl, required=True)
 
-    def _signed_claims(self, assertion: str, client: ClientRecord, tenant_id: str) -> Mapping[str, Any]:
+    def _signed_claims(
+        self, assertion: str, client: ClientRecord, tenant: TenantContext
+    ) -> Mapping[str, Any]:
         try:
             if client.token_endpoint_auth_method == "client_secret_jwt":
-                return self._verify_symmetric(assertion, client, tenant_id).claims
-            return self._verify_asymmetric(assertion, client, tenant_id).claims
+                return self._verify_symmetric(assertion, client, tenant.id).claims
+            return self._verify_asymmetric(assertion, client, tenant).claims
         except InvalidToken as fault:
             raise errors.ASSERTION_INVALID(f"{fault.code}: {fault.detail}") from None
 
@@ -76,24 +78,13 @@ class Assertions:
         secret = self._secrets.open(tenant_id, client.client_id, client.secret_sealed)
         return jose.verify(assertion, (jose.symmetric_key(secret),), algorithms=("HS256",))
 
-    def _verify_asymmetric(self, assertion: str, client: ClientRecord, tenant_id: str) -> Verified:
-        wanted = client.token_endpoint_auth_signing_alg
-        algorithms = _aliases(wanted) if wanted else ASYMMETRIC
-        keys = self._keys.get(tenant_id, client)
-        try:
-            return jose.verify(assertion, keys, algorithms=algorithms)
-        except InvalidToken as fault:
-            if fault.code != "token.unknown_key" or client.jwks_uri is None:
-                raise
-        fresh = self._keys.get(tenant_id, client, unknown_kid=True)
-        if not fresh:
+    def _verify_asymmetric(self, assertion: str, client: ClientRecord, tenant: TenantContext) -> Verified:
+        allowed = profiles.of(client, tenant).algorithms or ASYMMETRIC
+        algorithms = profiles.accepted_algorithms(client.token_endpoint_auth_signing_alg, allowed)
+        found = self._keys.verify(assertion, tenant.id, client, algorithms)
+        if found is None:
             raise errors.CLIENT_KEYS_UNAVAILABLE(f"no keys at {client.jwks_uri}")
-        return jose.verify(assertion, fresh, algorithms=algorithms)
-
-
-def _aliases(alg: str) -> tuple[str, ...]:
-    """Every name of an algorithm: Ed25519 is also EdDSA (RFC 9864)."""
-    return ("EdDSA", "Ed25519") if alg in ("EdDSA", "Ed25519") else (alg,)
+        return found
 
 
 def _check_audience(aud: Any, client: ClientRecord, tenant: TenantContext, endpoint_url: str) -> None:
@@ -101,12 +92,13 @@ def _check_audience(aud: Any, client: ClientRecord, tenant: TenantContext, endpo
     values = [aud] if isinstance(aud, str) else aud
     if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
         raise errors.ASSERTION_AUDIENCE("aud is missing or no text")
-    if client.profile == "oidc-legacy":
+    wanted = profiles.of(client, tenant).assertion_audience
+    if wanted == profiles.ANY_ENDPOINT:
         token_endpoint = f"{tenant.issuer}/token"
         if {tenant.issuer, token_endpoint, endpoint_url}.isdisjoint(values):
             raise errors.ASSERTION_AUDIENCE(ascii(values)[:300])
-    elif values != [tenant.issuer]:
-        raise errors.ASSERTION_AUDIENCE(ascii(values)[:300])
+    elif values != [tenant.issuer] or (wanted == profiles.ISSUER_TEXT and not isinstance(aud, str)):
+        raise errors.ASSERTION_AUDIENCE(ascii(aud)[:300])
 
 
 def _check_times(claims: Mapping[str, Any]) -> float:

@@ -15,7 +15,7 @@ from app.domain.clients import ClientDirectory, ClientRecord
 from app.infra import audit
 from app.infra.audit import Event
 from app.infra.limits import CLIENT_FAILURES, CLIENT_REQUESTS, NETWORK_FAILURES, network_of
-from app.protocols.oauth import assertions, errors
+from app.protocols.oauth import assertions, errors, profiles
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.request import ProtocolRequest
@@ -134,6 +134,10 @@ class ClientAuthentication:
             self._secrets.verify(credentials.secret, None)
             raise errors.CLIENT_UNKNOWN(ascii(credentials.client_id)[:200])
         registered = client.token_endpoint_auth_method
+        allowed = profiles.of(client, request.tenant).auth_methods
+        if allowed is not None and registered not in allowed:
+            self._secrets.verify(credentials.secret, None)
+            raise errors.CLIENT_METHOD(f"the profile of {client.client_id} does not allow {registered}")
         if credentials.method == "assertion":
             if registered not in assertions.METHODS:
                 raise errors.CLIENT_METHOD(f"{client.client_id} is registered for {registered}")

@@ -2,12 +2,13 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.clients import ClientRecord
 from app.infra import jose
-from app.infra.jose import VerificationKey
+from app.infra.jose import VerificationKey, Verified
 from app.kernel import clock
 from app.kernel.errors import Problem
 
@@ -82,6 +83,21 @@ class ClientKeys:
         if (stale or unknown_kid) and self._may_try(entry, now):
             self._fetch(entry, client.jwks_uri, now)
         return entry.keys if now - entry.fetched_at <= STALE_SECONDS else ()
+
+    def verify(
+        self, token: str, tenant_id: str, client: ClientRecord, algorithms: Collection[str]
+    ) -> Verified | None:
+        """What the client signed, verified with its keys; None when its keys cannot be had.
+
+        An unknown `kid` has them fetched anew. Raises `InvalidToken`.
+        """
+        try:
+            return jose.verify(token, self.get(tenant_id, client), algorithms=algorithms)
+        except jose.InvalidToken as fault:
+            if fault.code != "token.unknown_key" or client.jwks_uri is None:
+                raise
+        fresh = self.get(tenant_id, client, unknown_kid=True)
+        return jose.verify(token, fresh, algorithms=algorithms) if fresh else None
 
     def _may_try(self, entry: _Entry, now: float) -> bool:
         with self._lock:

@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import assurance, refresh
+from app.domain import access_rules, assurance, refresh
 from app.domain.models import Grant, User
 from app.domain.refresh import Presented, Refreshed
 from app.infra import audit
 from app.infra.audit import Event
 from app.kernel import clock
-from app.protocols.oauth import audience, errors, subjects
+from app.protocols.oauth import audience, errors, profiles, subjects
 from app.protocols.oauth.audience import Target
 from app.protocols.oauth.authlib_seam import RefreshTokenGrant, TokenResponse
 from app.protocols.oauth.errors import Case
@@ -62,7 +62,7 @@ class RefreshToken(RefreshTokenGrant):
                 refresh_token,
                 client_id=client.client_id,
                 grace_seconds=request.tenant.settings.tokens.refresh_grace_seconds,
-                rotate=client.refresh_token_rotation,
+                rotate=profiles.rotates(client, request.tenant),
                 log=parts.revocations,
             )
             if found.good and found.grant is not None and found.token is not None:
@@ -91,6 +91,11 @@ class RefreshToken(RefreshTokenGrant):
     ) -> _Credential:
         exchange = self.exchange
         request, client = exchange.request, exchange.known_client
+        refused = access_rules.check(
+            request.tenant.settings, request.remote_address, clock.now(), amr=grant.amr
+        )
+        if refused is not None:
+            raise errors.ACCESS_RULES[refused](f"grant {grant.id}, from {request.remote_address}")
         granted = tuple(grant.scopes)
         target = audience.narrowed(
             Target(granted, tuple(grant.resources)),

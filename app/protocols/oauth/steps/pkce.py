@@ -18,7 +18,7 @@ def challenge_s256(draft: Draft) -> None:
     method = draft.parameters.get("code_challenge_method")
     client = draft.known_client
     if challenge is None:
-        if method is None and not profiles.demands_pkce(client):
+        if method is None and not profiles.demands_pkce(client, draft.tenant):
             return
         raise PKCE_MISSING(f"client {client.client_id} sent no code_challenge")
     if method != "S256":
