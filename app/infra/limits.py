@@ -18,7 +18,6 @@ from app.infra.state import Delete, Increment, Key, Outcome
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash
 
-
 _REMEMBERED = 4096
 """How many subjects a process keeps the operations of: they depend on nothing else."""
 
@@ -39,15 +38,13 @@ class Limit:
     most: int
     window_seconds: int
 
-    @lru_cache(maxsize=_REMEMBERED)
     def count(self, tenant_id: str, *subject: str) -> Increment:
         """Count one; refused when that is more than the limit."""
-        return Increment(self._key(tenant_id, subject), self.window_seconds, limit=self.most)
+        return _increment(self.name, tenant_id, subject, self.window_seconds, 1, self.most)
 
-    @lru_cache(maxsize=_REMEMBERED)
     def look(self, tenant_id: str, *subject: str) -> Increment:
         """Count nothing; refused when the limit was reached."""
-        return Increment(self._key(tenant_id, subject), self.window_seconds, amount=0, limit=self.most - 1)
+        return _increment(self.name, tenant_id, subject, self.window_seconds, 0, self.most - 1)
 
     def fail(self, tenant_id: str, *subject: str) -> Increment:
         """Count one; never refused."""
@@ -62,7 +59,18 @@ class Limit:
         return Delete(self._key(tenant_id, subject))
 
     def _key(self, tenant_id: str, subject: tuple[str, ...]) -> Key:
-        return Key(tenant_id, "limit", f"{self.name}:{lookup_hash(chr(0).join(subject))}")
+        return _key(self.name, tenant_id, subject)
+
+
+def _key(name: str, tenant_id: str, subject: tuple[str, ...]) -> Key:
+    return Key(tenant_id, "limit", f"{name}:{lookup_hash(chr(0).join(subject))}")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _increment(
+    name: str, tenant_id: str, subject: tuple[str, ...], window_seconds: int, amount: int, limit: int
+) -> Increment:
+    return Increment(_key(name, tenant_id, subject), window_seconds, amount, limit)
 
 
 CLIENT_REQUESTS = Limit("client_requests", 600_000, 60)
