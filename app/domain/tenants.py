@@ -24,6 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.access.rbac import ensure_builtin_roles
+from app.domain.claims import PROTECTED_CLAIMS
 from app.domain.models import Tenant
 from app.kernel import ids, languages
 from app.kernel.errors import Problem
@@ -43,6 +44,9 @@ def _duration(value: Any) -> Any:
 
 
 Seconds = Annotated[int, BeforeValidator(_duration)]
+
+
+LanguageTag = Annotated[str, Field(pattern=languages.TAG_PATTERN)]
 
 
 class _Block(BaseModel):
@@ -155,8 +159,81 @@ class LockoutSettings(_Block):
 class AuthenticationSettings(_Block):
     """How people sign in."""
 
+    require_verified_email: bool = False
+    """Whether people whose e-mail address is not confirmed confirm it when they sign in."""
     password: PasswordSettings = PasswordSettings()
     lockout: LockoutSettings = LockoutSettings()
+
+
+_DOMAIN = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+$"
+
+
+class RegistrationSettings(_Block):
+    """Who may make an account or register a client by themselves."""
+
+    people: Literal["invitation", "domain", "open"] = "invitation"
+    """`invitation`: who was invited; `domain`: whoever reads mail at one of `domains` as well; `open`: everybody."""
+    domains: Annotated[tuple[Annotated[str, Field(pattern=_DOMAIN)], ...], Field(max_length=200)] = ()
+    """Of e-mail addresses, in lower case; `example.com` does not stand for its subdomains."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "RegistrationSettings":
+        if self.people == "domain" and not self.domains:
+            raise ValueError("registration by domain needs domains")
+        return self
+
+
+class ProfileAttribute(_Block):
+    """Something a tenant knows of its people."""
+
+    type: Literal["string", "text", "boolean", "integer", "date", "url"] = "string"
+    """`text` may have several lines; `date` is `2026-05-04`; `url` is https."""
+    label: dict[LanguageTag, Annotated[str, Field(min_length=1, max_length=200)]] = {}
+    """By language. Absent: our own words for a standard claim, else the attribute's name."""
+    required: bool = False
+    editable_by: Literal["person", "admin"] = "person"
+    visible: bool = True
+    """Whether the person sees it in their account."""
+    claim: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_:/.-]{0,199}$")] | None = None
+    """The claim it is kept and released as; absent: the attribute's name."""
+    choices: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    max_length: Annotated[int, Field(ge=1, le=2000)] | None = None
+
+
+_RESERVED_CLAIMS = frozenset({"email", "email_verified", "roles", "groups", "permissions", "updated_at", "address"})
+"""Of people, but kept elsewhere or of another shape."""
+
+
+class PeopleSettings(_Block):
+    """What is known of people, and how they leave."""
+
+    attributes: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], ProfileAttribute] = {
+        "name": ProfileAttribute(),
+        "given_name": ProfileAttribute(),
+        "family_name": ProfileAttribute(),
+        "locale": ProfileAttribute(max_length=35),
+        "zoneinfo": ProfileAttribute(max_length=64),
+    }
+    deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 14
+    """How long somebody who asks to be deleted may change their mind."""
+
+    @model_validator(mode="after")
+    def _kept_apart(self) -> "PeopleSettings":
+        claims = [attribute.claim or name for name, attribute in self.attributes.items()]
+        if len(set(claims)) != len(claims):
+            raise ValueError("two attributes are kept as the same claim")
+        if not _RESERVED_CLAIMS.union(PROTECTED_CLAIMS).isdisjoint(claims):
+            raise ValueError("an attribute would set a claim that others rely on")
+        return self
+
+
+class TermsSettings(_Block):
+    """What people agree to before they go on. A new version is asked for at the next sign-in."""
+
+    version: Annotated[str, Field(min_length=1, max_length=100)]
+    url: Annotated[str, Field(pattern=r"^https://[^\s<>\"]{1,1990}$")]
+    text: Annotated[str, Field(max_length=2000)] = ""
+    """What changed, or what they are about, in a few sentences."""
 
 
 class KeySettings(_Block):
@@ -180,9 +257,6 @@ class AuditSettings(_Block):
     retention_days: Annotated[int, Field(ge=1, le=3660)] = 90
 
 
-LanguageTag = Annotated[str, Field(pattern=languages.TAG_PATTERN)]
-
-
 class LanguageSettings(_Block):
     """The languages of pages and mails."""
 
@@ -204,6 +278,9 @@ class TenantSettings(_Block):
     network: NetworkSettings = NetworkSettings()
     hours: HourSettings | None = None
     authentication: AuthenticationSettings = AuthenticationSettings()
+    registration: RegistrationSettings = RegistrationSettings()
+    people: PeopleSettings = PeopleSettings()
+    terms: TermsSettings | None = None
     token_exchange: TokenExchangeSettings = TokenExchangeSettings()
     audit: AuditSettings = AuditSettings()
     profile: Literal["oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing"] = "oauth2.1"
