@@ -6,6 +6,7 @@ from app.domain import client_secrets, refresh, system_access
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
+from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import SWEEP_SECONDS, Revocations
@@ -14,9 +15,11 @@ from app.domain.tenants import TenantDirectory
 from app.infra import database, mail
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
+from app.infra.geoip import GeoFile
 from app.infra.keyring import Keyring
 from app.infra.mail import Mailer
 from app.infra.outbox import Outbox
+from app.infra.pairwise import PairwiseSubjects
 from app.infra.passwords import Passwords
 from app.infra.rewrap import SealedColumn, SealedMember
 from app.infra.state import StateStore
@@ -66,7 +69,14 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         deployment_secrets=deployment_secrets,
         versions=versions,
         cache=cache,
-        keyring=Keyring(tenancy, vault, cache, on_change=versions.touch, sealed=SEALED),
+        keyring=Keyring(
+            tenancy,
+            vault,
+            cache,
+            on_change=versions.touch,
+            sealed=SEALED,
+            subjects=PairwiseSubjects(deployment_secrets.pairwise_salt),
+        ),
         passwords=passwords,
         fetcher=Fetcher(settings.fetch_allow),
         outbox=Outbox(tenancy),
@@ -80,6 +90,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         refresh_tokens=RefreshTokens(vault),
         revocations=revocations,
         sessions=Sessions(store, revocations),
+        places=Places(GeoFile(settings.geoip_file).record if settings.geoip_file else None),
     )
     tenancy.on_system_use = system_access.recorder(tenancy, services.tenants)
     return services

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from app.domain import grants
 from app.domain.revocation import Revocations, is_before, mark_key
 from app.domain.tenants import TenantContext
+from app.infra.limits import network_of
 from app.infra.state import Delete, Get, Key, Op, Put, Replace, SetAdd, SetMembers, SetRemove, StateStore
 from app.kernel import clock, ids
 from app.kernel.secrets import b64url, equal, lookup_hash, new_secret, unb64url
@@ -92,24 +94,33 @@ class Sessions:
         self._state.execute(Put(_key(tenant.id, session.sid), session.stored, _ttl(tenant, session)), index)
         return session, _cookie(session, secret)
 
-    def get(self, tenant: TenantContext, cookie: str | None) -> BrowserSession | None:
+    def get(self, tenant: TenantContext, cookie: str | None, *, ip: str = "") -> BrowserSession | None:
         """The session a browser's cookie is of, or None when there is none any more. Counts as activity.
 
+        `ip` is where the browser asks from: with `sessions.bind_ip` a session counts only in the network it began in.
         One trip; a second one, once a minute, writes the activity down.
         """
-        parsed = _parse(cookie)
-        if parsed is None:
-            return None
-        sid, secret, user_id = parsed
-        value, *marks = self._state.execute(*_reading(tenant.id, sid, user_id)).results
-        session = _standing(tenant, value, marks)
-        if (
-            session is None
-            or session.user_id != user_id
-            or not equal(session.secret_hash, lookup_hash(secret))
-        ):
-            return None
-        return self._renew(tenant, session)
+        (session,) = self.peek(tenant, [cookie], ip=ip)
+        return None if session is None else self._renew(tenant, session)
+
+    def peek(
+        self, tenant: TenantContext, cookies: Sequence[str | None], *, ip: str = ""
+    ) -> list[BrowserSession | None]:
+        """The same for several cookies in one trip, and without counting as activity."""
+        parsed = [_parse(cookie) for cookie in cookies]
+        asked = [op for one in parsed if one for op in _reading(tenant.id, one[0], one[2])]
+        results = self._state.execute(*asked).results if asked else ()
+        found: list[BrowserSession | None] = []
+        at = 0
+        for one in parsed:
+            if one is None:
+                found.append(None)
+                continue
+            value, *marks = results[at : at + _READS]
+            at += _READS
+            session = _standing(tenant, value, marks)
+            found.append(session if session and _is_of(tenant, session, one, ip) else None)
+        return found
 
     def find(self, tenant: TenantContext, session_id: str, user_id: str) -> BrowserSession | None:
         """A person's session by its public id; no activity."""
@@ -125,10 +136,9 @@ class Sessions:
             return []
         asked = [op for sid in members for op in _reading(tenant.id, sid, user_id)]
         results = self._state.execute(*asked).results
-        width = len(asked) // len(members)
         found, gone = [], []
         for at, sid in enumerate(members):
-            value, *marks = results[at * width : (at + 1) * width]
+            value, *marks = results[at * _READS : (at + 1) * _READS]
             session = _standing(tenant, value, marks)
             found += [session] if session else []
             gone += [] if session else [SetRemove(index, sid)]
@@ -174,7 +184,11 @@ class Sessions:
         return self._change(tenant, session, change) or session
 
     def end(self, database: Session, tenant: TenantContext, session: BrowserSession) -> None:
-        """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back."""
+        """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back.
+
+        What lives no longer than the session ends with it: its access tokens, and its grants without `offline_access`.
+        """
+        grants.revoke_of_session(database, tenant.id, session.sid, log=self._revocations)
         self._revocations.revoke_session(database, tenant.id, session.sid, session.expires_at)
         self._state.execute(
             Delete(_key(tenant.id, session.sid)), SetRemove(_index(tenant.id, session.user_id), session.sid)
@@ -185,6 +199,17 @@ class Sessions:
     ) -> list[BrowserSession]:
         """End every session of a person, but the one with that id. Gives those that ended."""
         ended = [session for session in self.of_user(tenant, user_id) if session.sid != but]
+        for session in ended:
+            self.end(database, tenant, session)
+        return ended
+
+    def make_room(
+        self, database: Session, tenant: TenantContext, newest: BrowserSession
+    ) -> list[BrowserSession]:
+        """End a person's oldest sessions beyond `sessions.max_active`, after `newest` began. Gives those that ended."""
+        others = [s for s in self.of_user(tenant, newest.user_id) if s.sid != newest.sid]
+        others.sort(key=lambda session: session.created_at, reverse=True)
+        ended = others[tenant.settings.sessions.max_active - 1 :]
         for session in ended:
             self.end(database, tenant, session)
         return ended
@@ -233,6 +258,18 @@ def _reading(tenant_id: str, session_id: str, user_id: str) -> tuple[Op, ...]:
         Get(mark_key(tenant_id, "session", session_id)),
         Get(mark_key(tenant_id, "user", user_id)),
     )
+
+
+_READS = 3
+"""So many operations read one session."""
+
+
+def _is_of(tenant: TenantContext, session: BrowserSession, parsed: tuple[str, str, str], ip: str) -> bool:
+    """Whether the session belongs to the cookie it was read for, at the address the cookie came from."""
+    _, secret, user_id = parsed
+    if session.user_id != user_id or not equal(session.secret_hash, lookup_hash(secret)):
+        return False
+    return not tenant.settings.sessions.bind_ip or network_of(ip) == network_of(session.ip)
 
 
 def _standing(

@@ -195,7 +195,7 @@ class ProfileAttribute(_Block):
     visible: bool = True
     """Whether the person sees it in their account."""
     claim: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_:/.-]{0,199}$")] | None = None
-    """The claim it is kept and released as; absent: the attribute's name."""
+    """The claim it is kept as; absent: the attribute's name."""
     choices: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
     max_length: Annotated[int, Field(ge=1, le=2000)] | None = None
 

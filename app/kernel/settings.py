@@ -60,6 +60,11 @@ class Settings:
         "", "smtp://[user:password@]host:port or smtps://…; empty on loopback: the mailbox page."
     )
     mail_from: str = _setting("", "The sender's address. Empty: no-reply at the base URL's host.")
+    geoip_file: Path | None = _setting(
+        None,
+        "A file in the MaxMind DB format with cities or countries, such as GeoLite2-City.mmdb: the places of sessions "
+        "are named from it. Replaced by a newer one, it is read anew within a minute.",
+    )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
     @property
@@ -247,5 +252,6 @@ _PARSERS: dict[str, Parse] = {
     "tls_key": _optional_path,
     "smtp_url": _scheme("smtp", "smtps"),
     "mail_from": str,
+    "geoip_file": _optional_path,
     "log_level": _log_level,
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
+from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
@@ -45,6 +46,7 @@ class Services:
     refresh_tokens: RefreshTokens
     revocations: Revocations
     sessions: Sessions
+    places: Places
     sign_in_floor_seconds: float = 0.4
     """The least time a failed sign-in takes (contracts 16)."""
 

@@ -165,6 +165,12 @@ REFRESH_REVOKED = Case("invalid_grant", "refresh.revoked", "The refresh token is
 REFRESH_REPLAYED = Case("invalid_grant", "refresh.replayed", "The refresh token is not valid.")
 SUBJECT_DISABLED = Case("invalid_grant", "user.disabled", "The grant is not valid any more.")
 SUBJECT_NOT_ALLOWED = Case("invalid_grant", "user.not_in_group", "The grant is not valid any more.")
+NETWORK_NOT_ALLOWED = Case(
+    "invalid_grant", "network.not_allowed", "The grant may not be used from this network."
+)
+HOURS_CLOSED = Case("invalid_grant", "hours.closed", "The grant may not be used at this hour.")
+ACCESS_RULES = {case.reason: case for case in (NETWORK_NOT_ALLOWED, HOURS_CLOSED)}
+"""What `access_rules.check` said, in OAuth's words."""
 SCOPE_INVALID = Case("invalid_scope", "scope.invalid", "The scope is malformed.")
 SCOPE_NOT_ALLOWED = Case("invalid_scope", "scope.not_allowed", "The scope is unknown or not allowed.")
 SCOPE_EXCEEDED = Case("invalid_scope", "scope.exceeded", "The scope exceeds what was granted.")
