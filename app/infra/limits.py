@@ -90,6 +90,23 @@ SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
 """Sign-in attempts from one network. `count`, and `forgive` when it succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)
 """Requests from one network for first-administrator links that are none. `count`, when it failed."""
+LINK_GUESSES = Limit("link_guesses", 20, 3600)
+"""Requests from one network for one-time links that are none. `count`, when it failed."""
+REGISTRATION = Limit("registration", 30, 3600)
+"""Accounts asked for from one network by browsers that did their proof of work. `count`."""
+REGISTRATION_UNPROVEN = Limit("registration_unproven", 5, 3600)
+"""The same without the proof, as without scripts. `count`."""
+REGISTRATION_UNPROVEN_ALL = Limit("registration_unproven_all", 60, 3600)
+"""The same from all networks together. `count`."""
+MAIL_TO_ADDRESS = Limit("mail_to_address", 3, 3600)
+"""Links somebody has sent to one address without being signed in; what is beyond goes nowhere, and nobody is told.
+`count`."""
+RESET_NETWORK = Limit("reset_network", 30, 3600)
+"""New passwords asked for from one network. `count`."""
+EMAIL_CHANGES = Limit("email_changes", 5, 3600)
+"""Other addresses one person asks for, and confirmations sent again. `count`."""
+LOCKOUT_NOTICE = Limit("lockout_notice", 1, 86400)
+"""Mails to one person that their account was locked. `count`."""
 
 LIMITS = (
     CLIENT_REQUESTS,
@@ -100,6 +117,14 @@ LIMITS = (
     AUTHORIZE,
     SIGN_IN_NETWORK,
     FIRST_ADMIN,
+    LINK_GUESSES,
+    REGISTRATION,
+    REGISTRATION_UNPROVEN,
+    REGISTRATION_UNPROVEN_ALL,
+    MAIL_TO_ADDRESS,
+    RESET_NETWORK,
+    EMAIL_CHANGES,
+    LOCKOUT_NOTICE,
 )
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""
 

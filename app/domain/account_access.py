@@ -1,0 +1,49 @@
+"""Taking back everything a person has in hand: when they are disabled, get a new password, or ask to be deleted."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.domain import grants, one_time_links
+from app.domain.models import Authenticator, Grant, RecoveryCode, TrustedDevice, User
+from app.domain.revocation import Revocations
+from app.kernel import clock
+
+
+def take_back(session: Session, user: User, reason: str, *, revocations: Revocations) -> int:
+    """End the person's sessions and trusted devices, and revoke their tokens and grants. Gives how many grants.
+
+    It holds once the session commits. Sessions end by the person's epoch, so that none is missed.
+    """
+    revocations.revoke_user(session, user.tenant_id, user.id)
+    standing = session.scalars(select(Grant.id).where(Grant.user_id == user.id, Grant.revoked_at.is_(None)))
+    revoked = [
+        grants.revoke(session, user.tenant_id, grant_id, reason, log=revocations)
+        for grant_id in standing.all()
+    ]
+    session.execute(
+        delete(TrustedDevice)
+        .where(TrustedDevice.user_id == user.id)
+        .execution_options(synchronize_session=False)
+    )
+    return sum(revoked)
+
+
+def disable(session: Session, user: User, *, revocations: Revocations) -> None:
+    """Close an account until it is enabled again: nothing that was issued to the person works from now on."""
+    if user.disabled_at is None:
+        user.disabled_at = clock.now()
+    one_time_links.withdraw_of(session, user.id)
+    take_back(session, user, "user_disabled", revocations=revocations)
+
+
+def enable(user: User) -> None:
+    """Open a disabled account. The person signs in anew."""
+    user.disabled_at = None
+
+
+def forget_factors(session: Session, user: User) -> None:
+    """Remove every second factor, passkeys too: the person lost them and enrols new ones."""
+    for model in (Authenticator, RecoveryCode):
+        session.execute(
+            delete(model).where(model.user_id == user.id).execution_options(synchronize_session=False)
+        )
