@@ -1,7 +1,7 @@
 """Protected resources: the immutable records, and which resource a scope belongs to."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from sqlalchemy import select
@@ -20,6 +20,8 @@ class ScopeRecord:
     description: str
     sensitive: bool
     max_age_seconds: int | None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """The description in other languages, by language tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class ResourceDirectory:
             scopes: dict[str, dict[str, ScopeRecord]] = {}
             for scope in session.scalars(select(ResourceScope).order_by(ResourceScope.name)):
                 scopes.setdefault(scope.resource_id, {})[scope.name] = ScopeRecord(
-                    scope.name, scope.description, scope.sensitive, scope.max_age_seconds
+                    scope.name,
+                    scope.description,
+                    scope.sensitive,
+                    scope.max_age_seconds,
+                    MappingProxyType(scope.descriptions),
                 )
             issuer = self._issuer_of(tenant_id)
             return MappingProxyType(

@@ -9,3 +9,4 @@ ROOT = _BUNDLE if _BUNDLE.is_dir() else _HERE.parent
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
 MIGRATIONS = ROOT / "migrations"
+TRANSLATIONS = ROOT / "translations"

@@ -3,19 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flask_babel import gettext as _
+
 from app.domain.consents import ISSUER
 from app.domain.models import User
-from app.domain.resources import ResourceRecord
+from app.domain.resources import API_SCOPES, ResourceRecord
 from app.domain.tenants import TenantContext
+from app.kernel import languages
+from app.web import i18n
+from app.web.i18n import later
 
 _OPENID_WORDS = {
-    "openid": "Know which account is yours",
-    "profile": "See your profile, such as your name and picture",
-    "email": "See your e-mail address",
-    "address": "See your postal address",
-    "phone": "See your phone number",
-    "groups": "See which groups you belong to",
-    "offline_access": "Keep this access while you are away, until you take it back",
+    "openid": later("Know which account is yours"),
+    "profile": later("See your profile, such as your name and picture"),
+    "email": later("See your e-mail address"),
+    "address": later("See your postal address"),
+    "phone": later("See your phone number"),
+    "groups": later("See which groups you belong to"),
+    "offline_access": later("Keep this access while you are away, until you take it back"),
 }
 
 
@@ -54,18 +59,25 @@ def groups(
 
 
 def scope_words(identifier: str, scope: str, resources: Mapping[str, ResourceRecord]) -> str:
-    """A scope in its own words; its name where nobody wrote any."""
+    """A scope in its own words, in the reader's language where the tenant wrote any; its name where nobody did."""
     if identifier == ISSUER:
-        return _OPENID_WORDS.get(scope, scope)
+        return _(_OPENID_WORDS[scope]) if scope in _OPENID_WORDS else scope
     record = resources.get(identifier)
     found = record.scopes.get(scope) if record else None
-    return (found.description if found else "") or scope
+    if found is None:
+        return scope
+    if scope in API_SCOPES:
+        return _(found.description)
+    tag = languages.best([i18n.language()], tuple(found.descriptions))
+    return (found.descriptions[tag] if tag else found.description) or scope
 
 
 def resource_title(identifier: str, resources: Mapping[str, ResourceRecord], where: TenantContext) -> str:
     """A resource by name."""
     if identifier == ISSUER:
-        return f"Your account at {where.name}"
+        return _("Your account at %(tenant)s", tenant=where.name)
+    if identifier == where.issuer:
+        return _("Administration")
     record = resources.get(identifier)
     return (record.name if record else "") or identifier
 
@@ -77,7 +89,7 @@ def _group(
     sensitive = [s for s in scopes if record and s in record.scopes and record.scopes[s].sensitive]
     plain = [scope_words(identifier, s, resources) for s in scopes if s not in sensitive]
     if not scopes:
-        plain = ["Know which account is yours"]
+        plain = [_(_OPENID_WORDS["openid"])]
     return ScopeGroup(
         resource_title(identifier, resources, where),
         identifier,

@@ -7,12 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, make_response, request
+from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
 from app.infra import metrics
 from app.kernel.errors import Problem, Unavailable
 from app.protocols.oauth.errors import Case
 from app.web import pages
+from app.web.i18n import later
 
 log = logging.getLogger("watchword.pages")
 
@@ -31,33 +33,35 @@ class Words:
 
 _WORDS = {
     400: Words(
-        "This request is not valid",
-        "The link or form that brought you here does not fit. Go back and try again.",
+        later("This request is not valid"),
+        later("The link or form that brought you here does not fit. Go back and try again."),
     ),
-    401: Words("Sign in first", "This page is for people who are signed in.", "lock"),
-    403: Words("This is not allowed", "You may not do this here.", "blocked", "danger"),
+    401: Words(later("Sign in first"), later("This page is for people who are signed in."), "lock"),
+    403: Words(later("This is not allowed"), later("You may not do this here."), "blocked", "danger"),
     404: Words(
-        "There is nothing here",
-        "The address is wrong, or the page is gone. Check the address, or go back.",
+        later("There is nothing here"),
+        later("The address is wrong, or the page is gone. Check the address, or go back."),
         "search",
     ),
     405: Words(
-        "This does not work that way",
-        "The page was asked for in a way it does not answer. Go back and try again.",
+        later("This does not work that way"),
+        later("The page was asked for in a way it does not answer. Go back and try again."),
     ),
-    413: Words("This is too large", "What was sent is larger than this page takes."),
-    429: Words("Too many attempts", "Wait a while, then try again.", "clock"),
+    413: Words(later("This is too large"), later("What was sent is larger than this page takes.")),
+    429: Words(later("Too many attempts"), later("Wait a while, then try again."), "clock"),
     500: Words(
-        "Something went wrong here",
-        "It is not your fault. Try again; if it stays, tell us the reference.",
+        later("Something went wrong here"),
+        later("It is not your fault. Try again; if it stays, tell us the reference."),
         tone="danger",
     ),
     503: Words(
-        "Not available right now", "The service is busy or being restarted. Try again in a moment.", "clock"
+        later("Not available right now"),
+        later("The service is busy or being restarted. Try again in a moment."),
+        "clock",
     ),
 }
 
-_CLIENT_ADVICE = (
+_CLIENT_ADVICE = later(
     "Tell the people who run the application. The log of this server has more, under the reference."
 )
 
@@ -78,15 +82,15 @@ def refused_request(case: Case, detail: str) -> Response:
 def error_page(
     status: int, *, title: str = "", text: str = "", advice: str = "", home: str = "", home_label: str = ""
 ) -> Response:
-    """The page of a status, in its usual words or in those given."""
+    """The page of a status, in its usual words or in those given: fixed English texts are translated here."""
     words = _WORDS.get(status) or _WORDS[500 if status >= 500 else 400]
     return pages.page(
         "error.html",
         status,
         opener=True,
-        title=title or words.title,
-        text=text or words.text,
-        advice=advice,
+        title=_(title or words.title),
+        text=_(text or words.text),
+        advice=_(advice) if advice else "",
         tone=words.tone,
         drawing=words.drawing,
         home=home,

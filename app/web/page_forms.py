@@ -75,6 +75,13 @@ class WithdrawForm(PageForm):
     consent = _text()
 
 
+class LanguageForm(PageForm):
+    """Changing the language of the pages; `return_to` is the page it was chosen on."""
+
+    language = _text()
+    return_to = _text()
+
+
 class ConfirmForm(PageForm):
     """Confirming a sign-out; `confirmed` is what the question was about."""
 

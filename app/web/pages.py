@@ -12,7 +12,8 @@ from werkzeug.exceptions import BadRequest, NotFound
 from app.domain.tenants import TenantContext
 from app.kernel import paths
 from app.kernel.secrets import keyed_hash
-from app.protocols.login.factors.password import Origin
+from app.protocols.login.factors.outcome import Origin
+from app.web import i18n
 from app.web.cookies import Cookies
 from app.web.headers import HSTS_SECONDS
 from app.web.services import Services
@@ -74,16 +75,20 @@ def page(
     keeps its handle: an application signs in in a pop-up and is told by it.
     """
     where: TenantContext | None = request.environ.get("watchword.tenant")
+    switch = form_action == "'self'"
     body = render_template(
         template,
+        **i18n.page_values(where, switch=switch),
         tenant_name=where.name if where else "Watchword",
         place=urlsplit(where.issuer).netloc if where else "",
         reference=reference(),
         asset=_asset,
-        in_words=in_words,
+        in_words=i18n.in_words,
         **values,
     )
     response = make_response(body, status)
+    response.headers["Content-Language"] = i18n.language()
+    response.vary.update(("Accept-Language", "Cookie"))
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; "
         f"form-action {form_action}; frame-ancestors 'none'"
@@ -101,13 +106,13 @@ def see_other(target: str) -> Response:
 
 
 def in_words(moment: datetime) -> str:
-    """An instant as a person reads it."""
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+    """An instant as a person reads it, in their language."""
+    return i18n.in_words(moment)
 
 
 def register(app: Flask, parts: Services) -> None:
     """Add every page to the application."""
-    from app.web import account, errors, first_admin, i18n, login, logout, mailbox_page, oauth
+    from app.web import account, errors, first_admin, login, logout, mailbox_page, oauth
 
     i18n.register(app)
     errors.register(app)

@@ -158,6 +158,13 @@ def upgrade() -> None:
     op.add_column(
         "users", sa.Column("must_change_password", sa.Boolean(), nullable=False, server_default=sa.false())
     )
+    op.add_column(
+        "users", sa.Column("password_cost_ms", sa.Integer(), nullable=False, server_default=sa.text("0"))
+    )
+    op.create_index("ix_users_tenant_id_password_cost_ms", "users", ["tenant_id", "password_cost_ms"])
+    op.add_column(
+        "resource_scopes", sa.Column("descriptions", JSON, nullable=False, server_default=sa.text("'{}'"))
+    )
     op.add_column("users", sa.Column("terms_version", sa.String(), nullable=True))
     op.add_column("users", sa.Column("terms_agreed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("users", sa.Column("delete_at", sa.DateTime(timezone=True), nullable=True))

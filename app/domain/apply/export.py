@@ -67,6 +67,7 @@ def _resource(session: Session, name: str) -> dict[str, Any] | None:
             {
                 "name": scope.name,
                 "description": scope.description,
+                "descriptions": scope.descriptions,
                 "sensitive": scope.sensitive,
                 "max_age_seconds": scope.max_age_seconds,
             }

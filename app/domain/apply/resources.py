@@ -119,6 +119,7 @@ class Resources:
 def _scope_values(entry: ScopeEntry) -> dict[str, Any]:
     return {
         "description": entry.description,
+        "descriptions": entry.descriptions,
         "sensitive": entry.sensitive,
         "max_age_seconds": entry.max_age_seconds,
     }

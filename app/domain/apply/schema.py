@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain.client_metadata import CLIENT_ID_PATTERN
-from app.domain.tenants import SLUG_PATTERN
+from app.domain.tenants import SLUG_PATTERN, LanguageTag
 
 State = Literal["present", "absent"]
 Text = Annotated[str, StringConstraints(max_length=2000)]
@@ -50,6 +50,9 @@ class ScopeEntry(BaseModel):
 
     name: ScopeToken
     description: Text = ""
+    descriptions: dict[LanguageTag, Text] = Field(
+        {}, description="The description in other languages: `de: Ihre Dokumente lesen`."
+    )
     sensitive: bool = False
     max_age_seconds: Annotated[int, Field(ge=0)] | None = Field(
         None, description="How recent the sign-in has to be for this scope to be granted, in seconds."

@@ -45,6 +45,8 @@ class ResourceScope(TenantOwned, Model):
     resource_id: Mapped[str]
     name: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
+    descriptions: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The description in other languages, by language tag."""
     sensitive: Mapped[bool] = mapped_column(default=False)
     max_age_seconds: Mapped[int | None]
     """How recent the sign-in has to be for this scope to be granted."""

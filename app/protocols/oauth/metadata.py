@@ -11,6 +11,7 @@ from app.domain.assurance import ACR_VALUES
 from app.domain.client_metadata import ASSERTION_ALGORITHMS, AUTH_METHODS
 from app.domain.tenants import TenantContext
 from app.infra.jose import SIGNING_ALGORITHMS
+from app.kernel import languages
 from app.protocols.oauth.steps.authentication import DISPLAYS
 from app.protocols.oauth.steps.response import RESPONSE_MODES
 
@@ -31,6 +32,7 @@ def oauth_document(
             if member != "userinfo_endpoint"
         },
         **_common(grant_types),
+        "ui_locales_supported": list(tenant.settings.languages.among(languages.available())),
     }
 
 
@@ -42,6 +44,7 @@ def openid_document(
         "issuer": tenant.issuer,
         **{member: tenant.issuer + path for member, path in endpoints.items()},
         **_common(grant_types),
+        "ui_locales_supported": list(tenant.settings.languages.among(languages.available())),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "acr_values_supported": list(ACR_VALUES),
@@ -71,5 +74,4 @@ def _common(grant_types: Iterable[str]) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": list(CONFIDENTIAL_METHODS),
         "introspection_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
-        "ui_locales_supported": ["en"],
     }
