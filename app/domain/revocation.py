@@ -64,6 +64,8 @@ class TokenFacts:
     user_epoch: int = 0
     grant_id: str | None = None
     session_id: str | None = None
+    ancestors: "tuple[TokenFacts, ...]" = ()
+    """Of the tokens it was exchanged for, directly or not: whatever takes one of them back takes it back too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Revocations:
 
     def check_ops(self, facts: TokenFacts) -> tuple[Get, ...]:
         """The operations that ask for every mark a token might fall under; they go into the caller's one trip."""
-        return tuple(Get(mark_key(facts.tenant_id, kind, ref)) for kind, ref in _concerns(facts))
+        return tuple(Get(mark_key(facts.tenant_id, kind, ref)) for kind, ref, _ in _concerns(facts))
 
     def is_revoked(self, results: Sequence[bytes | None], facts: TokenFacts) -> bool:
         """Whether the results of `check_ops(facts)` say that the token was taken back."""
@@ -151,9 +153,8 @@ class Revocations:
 
     def revoked_by(self, results: Sequence[bytes | None], facts: TokenFacts) -> str | None:
         """What took the token back (`token`, `grant`, `session`, `user` or `client`), or None."""
-        epochs = {"user": facts.user_epoch, "client": facts.client_epoch}
-        for (kind, _), mark in zip(_concerns(facts), results, strict=True):
-            if is_before(mark, epochs[kind]) if kind in epochs else mark is not None:
+        for (kind, _, epoch), mark in zip(_concerns(facts), results, strict=True):
+            if mark is not None if epoch is None else is_before(mark, epoch):
                 return kind
         return None
 
@@ -251,15 +252,17 @@ class Revocations:
             ).all()
 
 
-def _concerns(facts: TokenFacts) -> list[tuple[str, str]]:
+def _concerns(facts: TokenFacts) -> list[tuple[str, str, int | None]]:
+    """Kind and name of every mark that counts, with the epoch it is compared with where it is a number."""
     found = [
-        ("token", facts.token_id),
-        ("grant", facts.grant_id),
-        ("session", facts.session_id),
-        ("user", facts.user_id),
-        ("client", facts.client_id),
+        ("token", facts.token_id, None),
+        ("grant", facts.grant_id, None),
+        ("session", facts.session_id, None),
+        ("user", facts.user_id, facts.user_epoch),
+        ("client", facts.client_id, facts.client_epoch),
     ]
-    return [(kind, ref) for kind, ref in found if ref is not None]
+    own = [(kind, ref, epoch) for kind, ref, epoch in found if ref is not None]
+    return own + [one for ancestor in facts.ancestors for one in _concerns(ancestor)]
 
 
 def _mark(row: Any) -> Mark:

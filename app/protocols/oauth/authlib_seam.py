@@ -12,6 +12,7 @@ from typing import Any, cast
 from authlib.oauth2 import AuthorizationServer, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Payload, grants
 from authlib.oauth2.rfc6749 import errors as authlib_errors
+from authlib.oauth2.rfc6749.grants.base import BaseGrant, TokenEndpointMixin
 
 from app.domain.clients import ClientRecord
 from app.protocols.oauth import errors
@@ -23,6 +24,7 @@ __all__ = [
     "AuthorizationCodeGrant",
     "ClientCredentialsGrant",
     "ClientMixin",
+    "ExtensionGrant",
     "GrantClass",
     "RefreshTokenGrant",
     "Server",
@@ -140,7 +142,44 @@ class RefreshTokenGrant(_Ours, grants.RefreshTokenGrant):
     """Authlib's grant of RFC 6749 section 6."""
 
 
-GrantClass = type[ClientCredentialsGrant] | type[AuthorizationCodeGrant] | type[RefreshTokenGrant]
+class ExtensionGrant(_Ours, BaseGrant, TokenEndpointMixin):
+    """A grant Authlib does not know (RFC 6749 section 4.5). It names its `GRANT_TYPE` and its `PARAMETERS`, and responds.
+
+    Before `respond` is asked, the client has authenticated and is registered for the grant; the trip, with limits and
+    the reuse of an assertion on it, has not gone yet.
+    """
+
+    TOKEN_RESPONSE_HEADER = ()
+
+    def validate_token_request(self) -> None:
+        """Authlib's first step."""
+        client = self.authenticate_token_endpoint_client()
+        self.request.client = client
+        if not client.check_grant_type(self.GRANT_TYPE):  # type: ignore[no-untyped-call]
+            raise errors.GRANT_TYPE_NOT_ALLOWED(f"{self.exchange.known_client.client_id}: {self.GRANT_TYPE}")
+
+    def create_token_response(self) -> tuple[int, TokenResponse, object]:
+        """Authlib's second step."""
+        return 200, self.respond(), self.TOKEN_RESPONSE_HEADER
+
+    def respond(self) -> TokenResponse:
+        """The tokens. Raises `OAuthError`."""
+        raise NotImplementedError
+
+    def required(self, name: str) -> str:
+        """A declared parameter that has to be there. Raises `OAuthError`."""
+        value = self.parameter(name)
+        if value is None:
+            raise errors.PARAMETER_MISSING(name)
+        return value
+
+
+GrantClass = (
+    type[ClientCredentialsGrant]
+    | type[AuthorizationCodeGrant]
+    | type[RefreshTokenGrant]
+    | type[ExtensionGrant]
+)
 
 _COMMON = frozenset({"grant_type", "client_id"})
 

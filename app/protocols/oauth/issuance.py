@@ -18,8 +18,10 @@ from app.infra.keyring import Keyring
 from app.infra.state import Key, Put
 from app.kernel import clock, ids
 from app.kernel.secrets import lookup_hash, new_secret
+from app.protocols.oauth import lineage
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import TokenResponse
+from app.protocols.oauth.lineage import Lineage
 from app.protocols.oauth.reply import encode
 from app.protocols.oauth.trip import Trip
 
@@ -66,6 +68,12 @@ class Issuance:
     claims_request: Mapping[str, Any] = field(default_factory=dict)
     cnf: Mapping[str, Any] | None = None
     act: Mapping[str, Any] | None = None
+    principal: str | None = None
+    """The client it speaks of, where that is another than the one it is issued to and no person is its subject."""
+    hops: Lineage = ()
+    """What it was exchanged for."""
+    with_id_token: bool = True
+    """Whether the scope `openid` brings an ID token along."""
     refresh_token: str | None = field(default=None, repr=False)
     token_id: str = field(default_factory=ids.new_token_id)
 
@@ -97,7 +105,7 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
     )
     if issuance.refresh_token is not None:
         response["refresh_token"] = issuance.refresh_token
-    if issuance.subject is not None and "openid" in issuance.scopes:
+    if issuance.with_id_token and issuance.subject is not None and "openid" in issuance.scopes:
         response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
     return response
 
@@ -125,7 +133,7 @@ def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, sec
     subject, client, audience = issuance.subject, issuance.client, issuance.audience
     claims: dict[str, Any] = {
         "iss": issuance.tenant.issuer,
-        "sub": subject.user_id if subject else client.client_id,
+        "sub": subject.user_id if subject else issuance.principal or client.client_id,
         "aud": audience[0] if len(audience) == 1 else list(audience),
         "exp": now + seconds,
         "iat": now,
@@ -150,26 +158,47 @@ def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, sec
         claims["cnf"] = issuance.cnf
     if issuance.act:
         claims["act"] = issuance.act
+    if may_act := client.token_exchange.may_act:
+        claims["may_act"] = {"sub": may_act}
+    if issuance.hops:
+        claims[lineage.CLAIM] = lineage.write(issuance.hops)
     for resource in here:
         if resource.claims:
             claims = _mapped(claims, resource.claims, issuance)
     return claims
 
 
-def _id_token(issuance: Issuance, subject: Subject, keyring: Keyring, access_token: str, now: int) -> str:
+def issue_id_token(issuance: Issuance, subject: Subject, keyring: Keyring) -> tuple[str, int]:
+    """An ID token without an access token beside it (RFC 8693), and for how many seconds it is good."""
+    now = clock.timestamp(clock.now())
+    until = now + ID_TOKEN_SECONDS
+    seconds = (until if issuance.not_after is None else max(now + 1, min(until, issuance.not_after))) - now
+    return _id_token(issuance, subject, keyring, None, now, seconds), seconds
+
+
+def _id_token(
+    issuance: Issuance,
+    subject: Subject,
+    keyring: Keyring,
+    access_token: str | None,
+    now: int,
+    seconds: int = ID_TOKEN_SECONDS,
+) -> str:
     """OpenID Connect Core section 2. Claims about the person only where the `claims` parameter named them."""
     key = keyring.current(issuance.tenant.id, issuance.client.id_token_signed_response_alg)
     claims: dict[str, Any] = {
         "iss": issuance.tenant.issuer,
         "sub": subject.user_id,
         "aud": issuance.client.client_id,
-        "exp": now + ID_TOKEN_SECONDS,
+        "exp": now + seconds,
         "iat": now,
-        "at_hash": jose.at_hash(access_token, key.alg),
+        **({} if access_token is None else {"at_hash": jose.at_hash(access_token, key.alg)}),
         **_authentication(issuance, issuance.session_id),
     }
     if issuance.nonce is not None:
         claims["nonce"] = issuance.nonce
+    if issuance.act:
+        claims["act"] = issuance.act
     requested = issuance.claims_request.get("id_token") or {}
     claims |= domain_claims.released(subject.everything, (), requested)
     if issuance.client.claims:

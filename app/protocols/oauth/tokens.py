@@ -13,7 +13,7 @@ from app.infra.keyring import Keyring
 from app.infra.state import Get, Key
 from app.kernel import clock
 from app.kernel.secrets import lookup_hash
-from app.protocols.oauth import errors
+from app.protocols.oauth import errors, lineage
 from app.protocols.oauth.issuance import ACCESS_TOKEN_ALGORITHM, ACCESS_TOKEN_TYPE, OPAQUE_KIND
 from app.protocols.oauth.seen_tokens import SeenTokens, digest_of
 from app.protocols.oauth.trip import Trip
@@ -63,6 +63,7 @@ class AccessToken:
             user_epoch=int(user_epoch),
             grant_id=self.grant_id,
             session_id=self.claims.get("sid"),
+            ancestors=lineage.read(self.claims["tenant_id"], self.claims.get(lineage.CLAIM)),
         )
 
 

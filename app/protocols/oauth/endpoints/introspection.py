@@ -5,7 +5,7 @@ from typing import Any
 from app.domain import refresh, users
 from app.domain.clients import ClientRecord
 from app.kernel import clock
-from app.protocols.oauth import errors, tokens
+from app.protocols.oauth import errors, lineage, tokens
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.reply import Reply, ok
@@ -13,7 +13,7 @@ from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.tokens import AccessToken
 
 _INACTIVE: dict[str, Any] = {"active": False}
-_OURS_ALONE = ("epoch", "grant_id")
+_OURS_ALONE = ("epoch", "grant_id", lineage.CLAIM)
 
 
 class Introspection:
