@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from app.domain import client_secrets, refresh, system_access
+from app.domain.authorization_details import DetailsTypes
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
@@ -28,6 +29,7 @@ from app.infra.tenancy import SystemReason, Tenancy
 from app.infra.vault import DeploymentSecrets, Vault
 from app.infra.versions import ConfigVersions
 from app.kernel.settings import Settings
+from app.protocols.oauth.client_keys import ClientKeys
 from app.serving.sizing import THREADS
 from app.web.services import Services
 
@@ -61,6 +63,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
+    fetcher = Fetcher(settings.fetch_allow)
     services = Services(
         settings=settings,
         tenancy=tenancy,
@@ -78,12 +81,14 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
             subjects=PairwiseSubjects(deployment_secrets.pairwise_salt),
         ),
         passwords=passwords,
-        fetcher=Fetcher(settings.fetch_allow),
+        fetcher=fetcher,
+        client_keys=ClientKeys(fetcher),
         outbox=Outbox(tenancy),
         mailer=Mailer(settings, vault, tenancy),
         tenants=tenants,
         clients=ClientDirectory(tenancy, cache),
         resources=ResourceDirectory(tenancy, cache, tenants.issuer_of),
+        details_types=DetailsTypes(tenancy, cache),
         client_secrets=ClientSecrets(
             deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback
         ),

@@ -49,5 +49,7 @@ def _handlers(services: Services) -> dict[str, server.Handler]:
             revocations=services.revocations,
             client_secrets=services.client_secrets,
             fetcher=services.fetcher,
+            client_keys=services.client_keys,
+            details_types=services.details_types,
         ),
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.domain.authorization_details import DetailsTypes
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.places import Places
@@ -21,6 +22,7 @@ from app.infra.tenancy import Tenancy
 from app.infra.vault import DeploymentSecrets, Vault
 from app.infra.versions import ConfigVersions
 from app.kernel.settings import Settings
+from app.protocols.oauth.client_keys import ClientKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Services:
     tenants: TenantDirectory
     clients: ClientDirectory
     resources: ResourceDirectory
+    details_types: DetailsTypes
+    client_keys: ClientKeys
     client_secrets: ClientSecrets
     refresh_tokens: RefreshTokens
     revocations: Revocations

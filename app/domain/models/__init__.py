@@ -11,7 +11,7 @@ from app.domain.models.authenticators import (
 )
 from app.domain.models.clients import Client
 from app.domain.models.grants import Consent, Grant, GrantConsent, RefreshFamily, Revocation
-from app.domain.models.resources import Resource, ResourceScope
+from app.domain.models.resources import AuthorizationDetailsType, Resource, ResourceScope
 from app.domain.models.tenants import Tenant
 from app.domain.models.trusted_issuers import TrustedIssuer
 from app.domain.models.users import AdminLink, User
@@ -24,6 +24,7 @@ __all__ = [
     "AuditHead",
     "AuditRecord",
     "Authenticator",
+    "AuthorizationDetailsType",
     "Client",
     "Consent",
     "DeploymentSecret",

@@ -42,6 +42,8 @@ class Consent(TenantOwned, Model):
     resource: Mapped[str] = mapped_column(default="")
     """The resource's identifier; empty for the issuer itself (OpenID scopes)."""
     scopes: Mapped[list[str]] = mapped_column(default=list)
+    authorization_details: Mapped[list[Any]] = mapped_column(default=list)
+    """What was allowed in detail (RFC 9396); on the row of `consents.DETAILS` alone."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now)
     withdrawn_at: Mapped[datetime | None]

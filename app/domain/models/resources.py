@@ -50,3 +50,20 @@ class ResourceScope(TenantOwned, Model):
     sensitive: Mapped[bool] = mapped_column(default=False)
     max_age_seconds: Mapped[int | None]
     """How recent the sign-in has to be for this scope to be granted."""
+
+
+class AuthorizationDetailsType(TenantOwned, Model):
+    """A type of authorization details (RFC 9396): what they look like, and how a person reads them."""
+
+    __tablename__ = "authorization_details_types"
+    bumps_config_version = True
+
+    type: Mapped[str] = mapped_column(primary_key=True)
+    resource: Mapped[str | None]
+    """The identifier of the API that understands them; None: whichever the token is for."""
+    schema: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """JSON Schema 2020-12; see `domain.authorization_details`."""
+    words: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The sentence of the consent page by language tag."""
+    always_ask: Mapped[bool] = mapped_column(default=False)
+    """Consent to them is not remembered."""

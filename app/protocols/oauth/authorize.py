@@ -35,10 +35,13 @@ class Rejected:
     client: ClientRecord | None
 
 
-def start(encoded: str, tenant: TenantContext, directories: Directories) -> Checked | Rejected:
+def start(
+    encoded: str, tenant: TenantContext, directories: Directories, *, remote_address: str = "-"
+) -> Checked | Rejected:
     """Read and check a form-encoded authorization request: the query of a GET or the body of a POST, never both."""
     try:
         draft = _read(encoded, tenant, directories)
+        draft.remote_address = remote_address
     except OAuthError as refused:
         return Rejected(refused.case, refused.detail, None, None)
     try:

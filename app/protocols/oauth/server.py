@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from app.domain.authorization_details import DetailsTypes
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.refresh import RefreshTokens
@@ -27,6 +28,7 @@ from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.grants.refresh_token import RefreshToken
 from app.protocols.oauth.reply import Reply
 from app.protocols.oauth.request import ProtocolRequest
+from app.protocols.oauth.steps.draft import Directories
 
 GRANTS: tuple[GrantClass, ...] = (AuthorizationCode, RefreshToken, ClientCredentials)
 """Every grant of the token endpoint. Discovery reads it too."""
@@ -89,9 +91,11 @@ def build(
     revocations: Revocations,
     client_secrets: ClientSecrets,
     fetcher: Fetches,
+    client_keys: ClientKeys,
+    details_types: DetailsTypes,
 ) -> Mapping[str, Handler]:
     """The handlers of the token side, by the name of their endpoint."""
-    assertions = Assertions(ClientKeys(fetcher), client_secrets)
+    assertions = Assertions(client_keys, client_secrets)
     parts = Parts(
         tenancy=tenancy,
         state=state,
@@ -102,6 +106,7 @@ def build(
         revocations=revocations,
         client_auth=ClientAuthentication(clients, client_secrets, assertions, state),
     )
+    directories = Directories(clients, resources, keyring, details_types, client_keys, fetcher, state)
     return {
         "token": TokenEndpoint(parts),
         "introspect": Introspection(parts),

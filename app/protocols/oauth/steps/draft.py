@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from app.domain.authorization_details import Detail, DetailsTypes
 from app.domain.clients import ClientDirectory, ClientRecord
 from app.domain.resources import ResourceDirectory, ResourceRecord
 from app.domain.tenants import TenantContext
 from app.infra.keyring import Keyring
+from app.infra.state import Op
+from app.protocols.oauth import profiles
+from app.protocols.oauth.client_keys import ClientKeys, Fetches
+from app.protocols.oauth.errors import Case
+from app.protocols.oauth.profiles import Profile
 from app.protocols.oauth.steps.refusals import MALFORMED
+from app.protocols.oauth.trip import Executes
 
 MULTIPLE = frozenset({"resource"})
 """Parameters that may come more than once (RFC 8707 section 2)."""
@@ -21,6 +28,10 @@ class Directories:
     clients: ClientDirectory
     resources: ResourceDirectory
     keyring: Keyring
+    details_types: DetailsTypes
+    client_keys: ClientKeys
+    fetcher: Fetches
+    state: Executes
 
 
 @dataclass(slots=True)
@@ -37,14 +48,24 @@ class Draft:
     resources_asked: tuple[str, ...]
     repeated: frozenset[str]
     """Names that came more than once although they may not."""
+    remote_address: str = "-"
     client: ClientRecord | None = None
+    pushed: str | None = None
+    """What the request was pushed under, hashed; None: it was not."""
+    signed: bool = False
+    """The parameters are those of a request object the client signed."""
+    first_uses: list[tuple[Op, Case]] = field(default_factory=list)
+    """What shows that nothing in the request was used before, for the endpoint to carry out with what it stores."""
     redirect_uri: str | None = None
     redirect_uri_given: bool = False
+    response_type: str = "code"
     response_mode: str = "query"
+    dpop_jkt: str | None = None
     code_challenge: str | None = None
     scopes: tuple[str, ...] = ()
     by_resource: dict[str, tuple[str, ...]] = field(default_factory=dict)
     audience: tuple[str, ...] = ()
+    authorization_details: tuple[Detail, ...] = ()
     claims: dict[str, Any] = field(default_factory=dict)
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
@@ -57,6 +78,11 @@ class Draft:
         if self.client is None:
             raise MALFORMED("a step ran before the client was known")
         return self.client
+
+    @property
+    def profile(self) -> Profile:
+        """What the client is held to."""
+        return profiles.of(self.known_client, self.tenant)
 
     @property
     def state(self) -> str | None:
@@ -91,6 +117,18 @@ class AuthorizationRequest:
     hinted_user_id: str | None
     login_hint: str | None
     ui_locales: str | None
+    response_type: str = "code"
+    response_alg: str = "RS256"
+    """What the answer is signed with where `response_mode` is one of JARM's."""
+    pushed: str | None = None
+    """What the request was pushed under, hashed: it is good for one answer."""
+    dpop_jkt: str | None = None
+    authorization_details: tuple[Detail, ...] = ()
+
+    @property
+    def response_types(self) -> frozenset[str]:
+        """What comes back: `code`, `id_token`, `token`."""
+        return frozenset(self.response_type.split(" "))
 
     @property
     def silent(self) -> bool:
@@ -109,9 +147,9 @@ class AuthorizationRequest:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "AuthorizationRequest":
         """As it was stored."""
-        values = {f.name: raw[f.name] for f in fields(cls)}
-        for name in ("scopes", "resources", "acr_values"):
-            values[name] = tuple(values[name])
+        values = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        for name in ("scopes", "resources", "acr_values", "authorization_details"):
+            values[name] = tuple(values.get(name, ()))
         values["by_resource"] = {k: tuple(v) for k, v in values["by_resource"].items()}
         values["prompt"] = frozenset(values["prompt"])
         return cls(**values)
@@ -139,4 +177,11 @@ def freeze(draft: Draft) -> AuthorizationRequest:
         hinted_user_id=draft.hinted_user_id,
         login_hint=draft.parameters.get("login_hint"),
         ui_locales=draft.parameters.get("ui_locales"),
+        response_type=draft.response_type,
+        response_alg=profiles.signing_algorithm(
+            draft.known_client.authorization_signed_response_alg, draft.known_client, draft.tenant
+        ),
+        pushed=draft.pushed,
+        dpop_jkt=draft.dpop_jkt,
+        authorization_details=draft.authorization_details,
     )
