@@ -20,6 +20,7 @@ from joserfc.jws import JWSRegistry
 from app.infra.signing import (
     ED25519,
     SIGNING_ALGORITHMS,
+    STANDING_ALGORITHMS,
     SigningKeyHandle,
     at_hash,
     canonical_algorithm,
@@ -35,6 +36,7 @@ __all__ = [
     "MAX_KEYS",
     "MAX_TOKEN_BYTES",
     "SIGNING_ALGORITHMS",
+    "STANDING_ALGORITHMS",
     "InvalidKeys",
     "InvalidToken",
     "SigningKeyHandle",

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import select
@@ -21,12 +21,13 @@ from sqlalchemy.orm import Session
 from app.infra import rewrap
 from app.infra.jose import (
     SIGNING_ALGORITHMS,
+    STANDING_ALGORITHMS,
     SigningKeyHandle,
     VerificationKey,
-    canonical_algorithm,
     public_key,
 )
 from app.infra.key_tables import SigningKey
+from app.infra.pairwise import PairwiseSubjects
 from app.infra.rewrap import Sealed, SealedColumn
 from app.infra.tenancy import Tenancy
 from app.infra.vault import Vault
@@ -37,6 +38,10 @@ NEXT, CURRENT, RETIRED, REVOKED = "next", "current", "retired", "revoked"
 
 RETIRED_SECONDS = (1 + 2) * 86_400
 """How long a retired key stays published: the longest life of an access or ID token (a day) and two days' margin."""
+
+PUBLISHED_SECONDS = 2 * 300
+"""A scheduled rotation waits until the next key has been published this long: twice what relying parties may keep the
+JWKS, so that they know it when it begins to sign."""
 
 SEALED = SealedColumn("signing-key", SigningKey, "private_sealed", "kid")
 
@@ -85,7 +90,11 @@ class _Ring:
 
 
 class Keyring:
-    """The keys of every tenant. `on_change` is called after each committed write."""
+    """The keys of every tenant. `on_change` is called after each committed write.
+
+    `subjects` makes and reads pairwise subjects: it is a key of the tenant as well, and those who sign and verify
+    tokens are those who need it.
+    """
 
     def __init__(
         self,
@@ -95,7 +104,9 @@ class Keyring:
         *,
         on_change: Callable[[], object] | None = None,
         sealed: Sequence[Sealed] = (),
+        subjects: PairwiseSubjects | None = None,
     ) -> None:
+        self.subjects = subjects or PairwiseSubjects(_no_salt)
         self._tenancy = tenancy
         self._vault = vault
         self._cache = cache
@@ -105,10 +116,17 @@ class Keyring:
         self._making = threading.Lock()
 
     def current(self, tenant_id: str, alg: str) -> SigningKeyHandle:
-        """The key that signs. `Ed25519` means `EdDSA`. Raises `Problem` (`keys.algorithm`) for no algorithm of ours."""
-        key = self._ring(tenant_id).current.get(canonical_algorithm(alg))
+        """The key that signs; made when it is the first that is asked for of an algorithm that is not a standing one.
+
+        Raises `Problem` (`keys.algorithm`) for no algorithm of ours.
+        """
+        key = self._ring(tenant_id).current.get(alg)
         if key is None:
-            raise _no_such_algorithm(alg)
+            if alg not in SIGNING_ALGORITHMS:
+                raise _no_such_algorithm(alg)
+            with self._making:
+                self.ensure(tenant_id, (alg,))
+            key = self._load(tenant_id).current[alg]
         return key
 
     def published(self, tenant_id: str) -> Sequence[dict[str, Any]]:
@@ -135,12 +153,12 @@ class Keyring:
                 for r in session.scalars(select(SigningKey).order_by(SigningKey.alg, SigningKey.created_at))
             ]
 
-    def ensure(self, tenant_id: str) -> None:
+    def ensure(self, tenant_id: str, algorithms: Sequence[str] = STANDING_ALGORITHMS) -> None:
         """Make what is missing of a current and a next key per algorithm. Safe to race from several processes."""
         for _ in range(_ATTEMPTS):
             with self._tenancy.session(tenant_id) as session:
                 present = {(row.alg, row.state) for row in _rows(session, (CURRENT, NEXT))}
-            missing = [(a, s) for a in SIGNING_ALGORITHMS for s in (CURRENT, NEXT) if (a, s) not in present]
+            missing = [(a, s) for a in algorithms for s in (CURRENT, NEXT) if (a, s) not in present]
             if not missing:
                 return
             # Outside the transaction: making an RSA key takes its time.
@@ -157,14 +175,47 @@ class Keyring:
         )
 
     def rotate(self, tenant_id: str, alg: str | None = None) -> None:
-        """Next becomes current, current retires, a new next is made: of one algorithm, or of all, at once.
+        """Next becomes current, current retires, a new next is made: of one algorithm, or of all in use, at once.
 
         Raises `Problem`: `keys.conflict` when another rotation came in between, `keys.algorithm`.
         """
-        algorithms = _algorithms(alg)
-        self.ensure(tenant_id)
+        if alg is not None and alg not in SIGNING_ALGORITHMS:
+            raise _no_such_algorithm(alg)
+        self.ensure(tenant_id, (alg,) if alg else STANDING_ALGORITHMS)
         with self._tenancy.session(tenant_id) as session:
-            seen = _kids(_rows(session, (CURRENT, NEXT), algorithms))
+            rows = _rows(session, (CURRENT, NEXT), (alg,) if alg else SIGNING_ALGORITHMS)
+            algorithms, seen = sorted({row.alg for row in rows}), _kids(rows)
+        self._rotate(tenant_id, algorithms, seen)
+
+    def rotate_due(self, tenant_id: str, days: int) -> dict[str, str]:
+        """Rotate what has signed for `days`, each algorithm by itself, once its next key is known to everybody.
+
+        Several workers may do this at the same time: one of them rotates. Gives the new kids by algorithm.
+        """
+        old, known = clock.now() - timedelta(days=days), clock.after(-PUBLISHED_SECONDS)
+        with self._tenancy.session(tenant_id) as session:
+            rows = {(row.alg, row.state): row for row in _rows(session, (CURRENT, NEXT))}
+            due = {
+                alg: (_kids([rows[alg, CURRENT], rows[alg, NEXT]]), rows[alg, NEXT].kid)
+                for alg in SIGNING_ALGORITHMS
+                if (alg, CURRENT) in rows
+                and (alg, NEXT) in rows
+                and (rows[alg, CURRENT].activated_at or rows[alg, CURRENT].created_at) <= old
+                and rows[alg, NEXT].created_at <= known
+            }
+        done = {}
+        for alg, (seen, kid) in due.items():
+            try:
+                self._rotate(tenant_id, (alg,), seen)
+            except Problem as conflict:
+                if conflict.code != "keys.conflict":
+                    raise
+            else:
+                done[alg] = kid
+        return done
+
+    def _rotate(self, tenant_id: str, algorithms: Sequence[str], seen: set[tuple[str, str]]) -> None:
+        """Rotate these, if they are as they were `seen`. Raises `Problem` (`keys.conflict`)."""
         made = [SigningKeyHandle.generate(each) for each in algorithms]
         with _conflicts(), self._tenancy.session(tenant_id, write=True) as session:
             rows = _rows(session, (CURRENT, NEXT), algorithms, lock=True)
@@ -268,12 +319,8 @@ class Keyring:
         return handle
 
 
-def _algorithms(alg: str | None) -> tuple[str, ...]:
-    if alg is None:
-        return SIGNING_ALGORITHMS
-    if canonical_algorithm(alg) not in SIGNING_ALGORITHMS:
-        raise _no_such_algorithm(alg)
-    return (canonical_algorithm(alg),)
+def _no_salt() -> bytes:
+    raise RuntimeError("this keyring was not given the salt of pairwise subjects")
 
 
 def _no_such_algorithm(alg: str) -> Problem:
@@ -306,7 +353,7 @@ def _known(session: Session, kid: str) -> tuple[str, str]:
 
 def _is_complete(rows: Iterable[SigningKey]) -> bool:
     present = {(row.alg, row.state) for row in rows}
-    return all((alg, state) in present for alg in SIGNING_ALGORITHMS for state in (CURRENT, NEXT))
+    return all((alg, state) in present for alg in STANDING_ALGORITHMS for state in (CURRENT, NEXT))
 
 
 def _document(published: Sequence[dict[str, Any]]) -> Document:

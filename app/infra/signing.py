@@ -28,8 +28,10 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
 ED25519 = "EdDSA"
 """The name Ed25519 signatures carry in `alg`: today's libraries know the polymorphic one (RFC 8037 section 3.1)."""
-SIGNING_ALGORITHMS = ("RS256", "ES256", ED25519)
-"""What we sign with. The JWKS publishes a current and a next key of each."""
+SIGNING_ALGORITHMS = ("RS256", "PS256", "ES256", ED25519, "Ed25519")
+"""What we sign with. A key belongs to one name of `alg`: relying parties compare it with the one in the JWKS."""
+STANDING_ALGORITHMS = ("RS256", "ES256", ED25519)
+"""The JWKS publishes a current and a next key of each of these; of the others once something asked for one."""
 
 RSA_BITS = 2048
 """112 bits of strength (NIST SP 800-57) are enough for keys that rotate; 3072 bits cost three times as much to sign."""
@@ -39,7 +41,7 @@ _encode_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def canonical_algorithm(alg: str) -> str:
-    """The name we sign under: `Ed25519` (RFC 9864) is the same key and signature as `EdDSA`."""
+    """One name for both of an algorithm: `Ed25519` (RFC 9864) makes the same signatures as `EdDSA`."""
     return ED25519 if alg == "Ed25519" else alg
 
 
@@ -62,14 +64,13 @@ class SigningKeyHandle:
     @classmethod
     def generate(cls, alg: str) -> "SigningKeyHandle":
         """A new key of one of `SIGNING_ALGORITHMS`. RSA takes some 100 ms: not inside a transaction."""
-        alg = canonical_algorithm(alg)
         return cls(alg, _GENERATORS[alg]())
 
     @classmethod
     def from_der(cls, alg: str, der: bytes) -> "SigningKeyHandle":
         """The key of `to_der`. `der` has to come out of the vault: RSA's slow consistency check is left out."""
         key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-        return cls(canonical_algorithm(alg), cast(PrivateKey, key))
+        return cls(alg, cast(PrivateKey, key))
 
     def to_der(self) -> bytes:
         """The private key as unencrypted PKCS #8: for sealing only."""
@@ -151,10 +152,14 @@ def _signer(alg: str, key: PrivateKey) -> Callable[[bytes], bytes]:
     if alg == "RS256" and isinstance(key, rsa.RSAPrivateKey):
         pkcs1, sha256, rsa_sign = padding.PKCS1v15(), SHA256(), key.sign
         return lambda data: rsa_sign(data, pkcs1, sha256)
+    if alg == "PS256" and isinstance(key, rsa.RSAPrivateKey):
+        # RFC 7518 section 3.5: the salt is as long as the hash.
+        pss, pss_hash, pss_sign = padding.PSS(padding.MGF1(SHA256()), SHA256.digest_size), SHA256(), key.sign
+        return lambda data: pss_sign(data, pss, pss_hash)
     if alg == "ES256" and isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         ecdsa, ec_sign = ec.ECDSA(SHA256()), key.sign
         return lambda data: _raw_signature(ec_sign(data, ecdsa))
-    if alg == ED25519 and isinstance(key, Ed25519PrivateKey):
+    if canonical_algorithm(alg) == ED25519 and isinstance(key, Ed25519PrivateKey):
         return key.sign
     raise ValueError(f"this key is not one of {alg}")
 
@@ -167,6 +172,8 @@ def _raw_signature(der: bytes) -> bytes:
 
 _GENERATORS: dict[str, Callable[[], PrivateKey]] = {
     "RS256": lambda: rsa.generate_private_key(65537, RSA_BITS),
+    "PS256": lambda: rsa.generate_private_key(65537, RSA_BITS),
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     ED25519: Ed25519PrivateKey.generate,
+    "Ed25519": Ed25519PrivateKey.generate,
 }

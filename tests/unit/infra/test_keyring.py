@@ -16,9 +16,9 @@ from sqlalchemy import select
 from app.domain.models import Client, OutboxMessage
 from app.infra import jose, rewrap
 from app.infra.cache import ConfigCache
-from app.infra.jose import SIGNING_ALGORITHMS, InvalidToken
+from app.infra.jose import SIGNING_ALGORITHMS, STANDING_ALGORITHMS, InvalidToken
 from app.infra.key_tables import SigningKey
-from app.infra.keyring import RETIRED_SECONDS, Keyring
+from app.infra.keyring import PUBLISHED_SECONDS, RETIRED_SECONDS, Keyring
 from app.infra.rewrap import SealedColumn, SealedMember
 from app.infra.tenancy import Tenancy
 from app.infra.vault import DeploymentSecrets, SealError, Vault
@@ -59,7 +59,7 @@ def states(keyring: Keyring, tenant: str) -> Counter[tuple[str, str]]:
     return Counter((key.alg, key.state) for key in keyring.list(tenant))
 
 
-COMPLETE = Counter({(alg, state): 1 for alg in SIGNING_ALGORITHMS for state in ("current", "next")})
+COMPLETE = Counter({(alg, state): 1 for alg in STANDING_ALGORITHMS for state in ("current", "next")})
 
 
 def verify(keyring: Keyring, tenant: str, token: str) -> dict[str, Any]:
@@ -75,14 +75,57 @@ def test_a_tenant_gets_its_keys_on_first_use(keyring: Keyring, keys_tenant: str)
     assert states(keyring, keys_tenant) == COMPLETE
 
 
-def test_every_algorithm_signs_and_both_names_of_ed25519_work(keyring: Keyring, keys_tenant: str) -> None:
-    for alg in (*SIGNING_ALGORITHMS, "Ed25519"):
+def test_every_algorithm_signs_with_a_key_of_its_own(keyring: Keyring, keys_tenant: str) -> None:
+    for alg in SIGNING_ALGORITHMS:
         handle = keyring.current(keys_tenant, alg)
-        assert verify(keyring, keys_tenant, jose.sign({"a": alg}, handle, "JWT")) == {"a": alg}
+        token = jose.sign({"a": alg}, handle, "JWT")
+        assert verify(keyring, keys_tenant, token) == {"a": alg}
+        assert jose.unverified(token).header["alg"] == alg
+        (published,) = (k for k in keyring.published(keys_tenant) if k["kid"] == handle.kid)
+        assert published["alg"] == alg
         assert keyring.current(keys_tenant, alg) is handle, "opened once"
     with pytest.raises(Problem) as refused:
-        keyring.current(keys_tenant, "PS256")
+        keyring.current(keys_tenant, "HS256")
     assert refused.value.code == "keys.algorithm"
+
+
+def test_keys_of_other_algorithms_are_made_for_the_first_who_asks(keyring: Keyring, keys_tenant: str) -> None:
+    keyring.ensure(keys_tenant)
+    assert states(keyring, keys_tenant) == COMPLETE
+    keyring.current(keys_tenant, "PS256")
+    wanted = COMPLETE + Counter({("PS256", "current"): 1, ("PS256", "next"): 1})
+    assert states(keyring, keys_tenant) == wanted
+    before = keyring.current(keys_tenant, "PS256").kid
+    keyring.rotate(keys_tenant)
+    assert keyring.current(keys_tenant, "PS256").kid != before, "with all others"
+
+
+def test_a_scheduled_rotation_waits_for_its_day_and_for_the_next_key_to_be_known(
+    keyring: Keyring, keys_tenant: str
+) -> None:
+    keyring.ensure(keys_tenant)
+    following = {k.alg: k.kid for k in keyring.list(keys_tenant) if k.state == "next"}
+    with time_machine.travel(clock.after(89 * 86_400), tick=False):
+        assert keyring.rotate_due(keys_tenant, 90) == {}
+    with time_machine.travel(clock.after(90 * 86_400 + 60), tick=False):
+        assert keyring.rotate_due(keys_tenant, 90) == following
+        assert {alg: keyring.current(keys_tenant, alg).kid for alg in following} == following
+        assert keyring.rotate_due(keys_tenant, 90) == {}, "once"
+        assert keyring.rotate_due(keys_tenant, 0) == {}, "nobody knows the next keys yet"
+    with time_machine.travel(clock.after(90 * 86_400 + 60 + PUBLISHED_SECONDS), tick=False):
+        assert keyring.rotate_due(keys_tenant, 90) == {}, "not due"
+        assert set(keyring.rotate_due(keys_tenant, 0)) == set(following)
+
+
+def test_workers_that_find_a_rotation_due_together_make_one(
+    keys_tenancy: Tenancy, vault: Vault, keyring: Keyring, keys_tenant: str
+) -> None:
+    keyring.ensure(keys_tenant)
+    with time_machine.travel(clock.after(91 * 86_400), tick=False):
+        done = in_parallel(4, lambda _: process(keys_tenancy, vault).rotate_due(keys_tenant, 90))
+    assert sorted(alg for each in done for alg in each) == sorted(STANDING_ALGORITHMS)
+    retired = Counter({(alg, "retired"): 1 for alg in STANDING_ALGORITHMS})
+    assert states(keyring, keys_tenant) == COMPLETE + retired
 
 
 def test_the_jwks_holds_public_keys_with_kid_alg_and_use(keyring: Keyring, keys_tenant: str) -> None:
@@ -90,7 +133,7 @@ def test_the_jwks_holds_public_keys_with_kid_alg_and_use(keyring: Keyring, keys_
     document = keyring.jwks(keys_tenant)
     keys = json.loads(document.body)["keys"]
     assert len(keys) == len({key["kid"] for key in keys}) == 6
-    assert sorted(key["alg"] for key in keys) == sorted(SIGNING_ALGORITHMS * 2)
+    assert sorted(key["alg"] for key in keys) == sorted(STANDING_ALGORITHMS * 2)
     for key in keys:
         assert key["use"] == "sig"
         assert key["kid"] == jose.thumbprint(key)
@@ -117,10 +160,10 @@ def test_rotation_moves_every_key_one_step(keyring: Keyring, keys_tenant: str) -
     keyring.ensure(keys_tenant)
     before = {(key.alg, key.state): key.kid for key in keyring.list(keys_tenant)}
     etag = keyring.jwks(keys_tenant).etag
-    tokens = [jose.sign({"a": alg}, keyring.current(keys_tenant, alg), "JWT") for alg in SIGNING_ALGORITHMS]
+    tokens = [jose.sign({"a": alg}, keyring.current(keys_tenant, alg), "JWT") for alg in STANDING_ALGORITHMS]
     keyring.rotate(keys_tenant)
     after = {(key.alg, key.state): key for key in keyring.list(keys_tenant)}
-    for alg in SIGNING_ALGORITHMS:
+    for alg in STANDING_ALGORITHMS:
         assert after[alg, "retired"].kid == before[alg, "current"]
         assert after[alg, "current"].kid == before[alg, "next"] == keyring.current(keys_tenant, alg).kid
         assert after[alg, "next"].kid not in before.values()
@@ -135,7 +178,7 @@ def test_rotation_moves_every_key_one_step(keyring: Keyring, keys_tenant: str) -
 def test_one_algorithm_may_rotate_alone(keyring: Keyring, keys_tenant: str) -> None:
     keyring.ensure(keys_tenant)
     rsa = keyring.current(keys_tenant, "RS256").kid
-    keyring.rotate(keys_tenant, "Ed25519")
+    keyring.rotate(keys_tenant, "EdDSA")
     assert keyring.current(keys_tenant, "RS256").kid == rsa
     assert states(keyring, keys_tenant) == COMPLETE + Counter({("EdDSA", "retired"): 1})
     with pytest.raises(Problem) as refused:
