@@ -2,12 +2,12 @@
 
 from flask import Flask, Response
 
-from app.domain import admin_links, password_policy
+from app.domain import admin_links, assurance, password_policy
 from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel.errors import Problem
-from app.protocols.login.factors.password import SignedIn
-from app.web import errors, pages, sign_in
+from app.protocols.login.factors.outcome import Verified
+from app.web import errors, login, pages, turns
 from app.web.page_forms import FirstAdminForm, checked, make_token
 
 _FIELDS = {
@@ -49,7 +49,7 @@ def _make(token: str) -> Response:
             audit.record(
                 db, _event("admin.link.consumed", where.id, user.id, {"recover": recover, "target": user.id})
             )
-            made = SignedIn(user.id, user.epoch)
+            made = Verified(user.id, user.epoch, assurance.PASSWORD)
     except Problem as problem:
         if problem.code in ("admin_link.invalid", "admin.exists"):
             return _gone()
@@ -61,7 +61,7 @@ def _make(token: str) -> Response:
             else _FIELDS[problem.code]
         )
         return _form(token, recover, values, {field: problem.public}, status=400)
-    return sign_in.start_session(where, made).deliver(pages.see_other(pages.url("start")), where)
+    return login.go_on(turns.begin(where, "start", verified=made))
 
 
 def _recovers(token: str) -> bool | None:

@@ -1,11 +1,8 @@
 """The authorization endpoint: from a request to a page, or to an answer carried by the browser."""
 
-from dataclasses import dataclass
-
 from flask import Flask, Response, request
 
 from app.domain import assurance, codes, consents, grants, users
-from app.domain.access.rbac import access_of
 from app.domain.clients import ClientRecord
 from app.domain.codes import CodeRecord
 from app.domain.models import Consent, User
@@ -14,16 +11,15 @@ from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
 from app.kernel import clock
-from app.protocols.login import engine
-from app.protocols.login.engine import Done, Need, Person, Refuse, Situation
-from app.protocols.login.interactions import Interaction, Interactions
+from app.protocols.login.engine import Done, Need, Refuse
+from app.protocols.login.interactions import Interactions
 from app.protocols.oauth import authorize, responses
 from app.protocols.oauth.authorize import Rejected
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.responses import Redirection
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories
-from app.web import errors, pages
+from app.web import errors, pages, standings
 from app.web.cookies import Stub
 from app.web.forms import is_form
 
@@ -34,6 +30,7 @@ SILENT = {
         refusals.CONSENT_REQUIRED,
         refusals.INTERACTION_REQUIRED,
         refusals.NOT_ALLOWED,
+        refusals.ACR_UNMET,
     )
 }
 """What an unmet requirement becomes where no page may be shown."""
@@ -44,21 +41,13 @@ def register(app: Flask) -> None:
     app.add_url_rule("/authorize", "authorize", _authorize, methods=["GET", "POST"])
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an authorization request stands for whoever is signed in."""
-
-    step: Need | Refuse | Done
-    user: User | None
-
-
 def _authorize() -> Response:
     """GET and POST (OIDC Core section 3.1.2.1), from exactly one source (contracts 17)."""
     where, parts = pages.tenant(), pages.services()
     encoded = _encoded()
     if encoded is None:
         return errors.refused_request(refusals.MALFORMED, "not one form, or parameters in two places")
-    outcome = authorize.start(encoded, where, Directories(parts.clients, parts.resources, parts.keyring))
+    outcome = authorize.start(encoded, where, directories(), remote_address=pages.origin().ip)
     if isinstance(outcome, Rejected):
         if outcome.address is None:
             return errors.refused_request(outcome.case, outcome.detail)
@@ -72,7 +61,7 @@ def _authorize() -> Response:
         )
         return pages.see_other(pages.url("interaction", interaction_id=found.id))
     session = current_session(where)
-    step = stand(where, asked, client, session).step
+    step = standings.find(where, asked, client, session).step
     if isinstance(step, Done):
         finished = complete(where, asked, client, session, allowed_here=False) if session else None
         return answer(finished) if finished else begin(where, asked)
@@ -86,6 +75,20 @@ def is_answered_at_once(asked: AuthorizationRequest, step: Need | Refuse) -> boo
     """Whether the client is told without a page: it forbade pages, or none would help. A person who may not use the
     client reads why first."""
     return asked.silent or (isinstance(step, Refuse) and step.error != "access_denied")
+
+
+def directories() -> Directories:
+    """Where the checks of a request look things up."""
+    parts = pages.services()
+    return Directories(
+        clients=parts.clients,
+        resources=parts.resources,
+        keyring=parts.keyring,
+        details_types=parts.details_types,
+        client_keys=parts.client_keys,
+        fetcher=parts.fetcher,
+        state=parts.state,
+    )
 
 
 def _encoded() -> str | None:
@@ -126,55 +129,6 @@ def current_session(where: TenantContext) -> BrowserSession | None:
     return pages.services().sessions.get(where, secret) if secret else None
 
 
-def stand(
-    where: TenantContext,
-    asked: AuthorizationRequest,
-    client: ClientRecord,
-    session: BrowserSession | None,
-    found: Interaction | None = None,
-    *,
-    allowed_here: bool = False,
-) -> Standing:
-    """Ask the requirements, in order, with one look at the database."""
-    parts = pages.services()
-    resources = parts.resources.all(where.id)
-
-    def max_age_of(resource: str, scope: str) -> int | None:
-        record = resources.get(resource)
-        return record.scopes[scope].max_age_seconds if record and scope in record.scopes else None
-
-    with parts.tenancy.session(where.id) as db:
-        user = users.get(db, session.user_id) if session else None
-        person = None
-        if session is not None and user is not None and user.disabled_at is None:
-            groups = access_of(db, user.id).groups if client.allowed_groups else frozenset()
-            person = Person(user.id, session.auth_time, groups)
-        covered = (
-            person is not None
-            and consents.covering(db, person.user_id, client.client_id, wanted(asked)) is not None
-        )
-        if user is not None:
-            db.expunge(user)
-    now = Situation(
-        asked=asked,
-        person=person,
-        signed_in_here=session is not None and found is not None and found.signed_in_session == session.sid,
-        allowed_here=allowed_here,
-        max_ages=engine.sensitive_max_ages(asked.by_resource, max_age_of),
-        allowed_groups=client.allowed_groups,
-        trusted_client=client.first_party,
-        # Anybody on the machine can pretend to be a native public client, so consent to it is not remembered
-        # (RFC 8252 section 8.6).
-        consented=lambda: covered and not client.is_native_public,
-    )
-    return Standing(engine.next_step(now), user if person else None)
-
-
-def wanted(asked: AuthorizationRequest) -> dict[str, frozenset[str]]:
-    """What is to be consented to: scopes by resource."""
-    return {resource: frozenset(scopes) for resource, scopes in asked.by_resource.items()}
-
-
 def complete(
     where: TenantContext,
     asked: AuthorizationRequest,
@@ -194,13 +148,13 @@ def complete(
             return None
         standing: list[Consent] | None
         if allowed_here:
-            standing = consents.allow(db, user.id, client.client_id, wanted(asked))
+            standing = consents.allow(db, user.id, client.client_id, standings.wanted(asked))
             for consent in standing:
                 audit.record(db, _consent_event(where, session, user, consent))
         elif client.first_party:
             standing = []
         else:
-            standing = consents.covering(db, user.id, client.client_id, wanted(asked), hold=True)
+            standing = consents.covering(db, user.id, client.client_id, standings.wanted(asked), hold=True)
         if standing is None:
             return None
         acr = assurance.acr_of(tuple(session.amr))

@@ -1,17 +1,23 @@
 """Whose turn it is: an interaction in the browser it belongs to, and what to say when it is too late."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from flask import Response, request
 
+from app.domain import assurance
 from app.domain.clients import ClientRecord
+from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
-from app.protocols.login.interactions import Interaction, Interactions
+from app.kernel import clock
+from app.protocols.login.engine import Visit
+from app.protocols.login.factors.outcome import Verified
+from app.protocols.login.interactions import Interaction, Interactions, Shown
 from app.protocols.oauth import responses
 from app.protocols.oauth.responses import Address
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import errors, oauth, pages
+from app.web import errors, i18n, oauth, pages
 from app.web.cookies import Stub
 from app.web.page_forms import PageForm, checked, make_token
 
@@ -25,6 +31,8 @@ class Turn:
     stub: Stub
     is_new: bool
     """The browser came for it just now and has no cookie yet."""
+    allowed_here: bool = False
+    """The person allowed this very request with this very step."""
 
     @property
     def bound_to(self) -> str:
@@ -55,14 +63,58 @@ class Turn:
         return response
 
 
-def begin(where: TenantContext, return_to: str) -> Turn:
-    """A sign-in nobody asked for but the person. `return_to` names the page of ours to go to."""
+def begin(
+    where: TenantContext, return_to: str, *, visit: Visit | None = None, verified: Verified | None = None
+) -> Turn:
+    """A sign-in nobody asked for but the person. `return_to` names the endpoint of ours to go to, `visit` what that
+    page demands; with `verified` somebody showed who they are already, elsewhere than on the sign-in page."""
     found, secret = Interactions(pages.services().state).begin(
-        where.id, address=pages.origin().ip, request=None, return_to=return_to
+        where.id,
+        address=pages.origin().ip,
+        request=None,
+        return_to=return_to,
+        visit=visit.to_json() if visit else None,
+        shown=_shown(verified) if verified else None,
     )
     if secret is None:
         raise RuntimeError("a bound interaction has a secret")
     return Turn(where, found, Stub(secret), is_new=True)
+
+
+def change(turn: Turn, **changes: Any) -> Turn | Response:
+    """The turn after its interaction was changed; what to say when that is over."""
+    found = Interactions(pages.services().state).change(turn.where.id, turn.found, **changes)
+    return expired(turn.where, turn.found.id, turn.stub) if found is None else replace(turn, found=found)
+
+
+def shows(turn: Turn, verified: Verified) -> Turn | Response:
+    """Somebody showed who they are with a first factor: they begin anew, whoever was here before."""
+    return change(turn, shown=_shown(verified), data={})
+
+
+def adds(turn: Turn, before: Shown | BrowserSession, verified: Verified) -> Turn | Response:
+    """Somebody showed one more factor: besides what they showed here, or besides what their session says."""
+    shown = Shown(
+        verified.user_id,
+        verified.user_epoch,
+        assurance.united(before.amr, verified.method),
+        (*(before.methods if isinstance(before, Shown) else ()), verified.method.id),
+        clock.timestamp(clock.now()),
+        known_device=verified.known_device or (isinstance(before, Shown) and before.known_device),
+        session=before.session if isinstance(before, Shown) else before.sid,
+    )
+    return change(turn, shown=shown)
+
+
+def _shown(verified: Verified) -> Shown:
+    return Shown(
+        verified.user_id,
+        verified.user_epoch,
+        assurance.united((), verified.method),
+        (verified.method.id,),
+        clock.timestamp(clock.now()),
+        known_device=verified.known_device,
+    )
 
 
 def resume(interaction_id: str) -> Turn | Response:
@@ -72,6 +124,7 @@ def resume(interaction_id: str) -> Turn | Response:
     found = interactions.find(where.id, interaction_id)
     if found is None:
         return expired(where, interaction_id, stub)
+    i18n.prefer(ui_locales=(found.request or {}).get("ui_locales"))
     if found.browser is None and (bound := interactions.bind(where.id, found)) is not None:
         found, secret = bound
         asked = AuthorizationRequest.from_json(found.request) if found.request else None

@@ -15,7 +15,8 @@ from app.domain.models import OutboxMessage, User
 from app.domain.tenants import TenantContext
 from app.infra.limits import SIGN_IN_NETWORK
 from app.protocols.login.devices import Device
-from app.protocols.login.factors.password import Blocked, Origin, PasswordFactor, SignedIn
+from app.protocols.login.factors.outcome import Blocked, Origin, Verified
+from app.protocols.login.factors.password import PasswordFactor
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.protocol.browserless import (
@@ -164,7 +165,7 @@ def test_one_network_does_not_try_every_name(
     refused = factor.attempt(tenant, "alice", PASSWORD, device=Device(), origin=origin)
     assert isinstance(refused, Blocked)
     assert refused.reason == "rate.network"
-    assert isinstance(factor.attempt(tenant, "alice", PASSWORD, device=Device(), origin=other), SignedIn)
+    assert isinstance(factor.attempt(tenant, "alice", PASSWORD, device=Device(), origin=other), Verified)
 
 
 def test_success_forgets_the_failures(person: Person, tenant: TenantContext) -> None:

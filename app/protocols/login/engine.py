@@ -1,22 +1,38 @@
-"""What still stands between a person and an authorization: requirements, asked in order.
+"""What still stands between a person and what they came for: requirements, asked in order.
 
 Each has a reason, the page that meets it, and the OAuth error a silent request (`prompt=none`) gets instead. Why
 somebody sees a page is data.
+
+**A new requirement** is one function and one row of `REQUIREMENTS`:
+
+* the function takes a `Situation` and gives the reason (a code of `kernel.reasons`) why it does not hold, or None.
+  It has to hold for nobody being signed in (`now.person is None`), and reads the tenant (`now.tenant`), the person's
+  row (`now.person.user`), where they come from (`now.ip`) and, lazily, `now.facts`, whose methods read the database.
+  A fact nobody else looks at is a new method there and in `web.standings`;
+* the row's place in the tuple is its turn. Rows before `START` hold before there is a session, so that a person who
+  does not meet them has none; they are asked of people with a session as well, whenever they come by;
+* the page is a name of your own; `web.steps` says what shows and takes it. None: nothing the person does here helps,
+  and they read why on a page (`access_denied`), or the client is told at once (any other error).
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from app.domain.access.rbac import Access
+from app.domain.models import User
+from app.domain.tenants import TenantContext
 from app.kernel import clock
 
 SIGN_IN = "sign-in"
+START = "start"
+"""No page: everything before it holds, so the session starts."""
 CONSENT = "consent"
 
 
 class Asked(Protocol):
-    """The part of an authorization request that is about the person."""
+    """The part of an authorization request, or of a visit to a page of ours, that is about the person."""
 
     @property
     def prompt(self) -> frozenset[str]:
@@ -32,20 +48,65 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who is signed in in this browser."""
+class Visit:
+    """What a page of ours asks of whoever wants to see it."""
 
-    user_id: str
+    prompt: frozenset[str] = frozenset()
+    max_age: int | None = None
+    hinted_user_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored between pages."""
+        return {
+            "prompt": sorted(self.prompt),
+            "max_age": self.max_age,
+            "hinted_user_id": self.hinted_user_id,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any] | None) -> "Visit":
+        """As it was stored."""
+        values = dict(raw or {})
+        return cls(**{**values, "prompt": frozenset(values.get("prompt", ()))})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in in this browser, or on their way to it in this interaction."""
+
+    user: User
+    """Their row, read just now."""
     auth_time: datetime
-    groups: frozenset[str]
+    amr: tuple[str, ...]
+    is_pending: bool
+    """What they showed has made no session yet."""
+
+    @property
+    def user_id(self) -> str:
+        """Their subject identifier."""
+        return self.user.id
+
+
+class Facts(Protocol):
+    """What is read only when a requirement looks at it. Each costs at most one look, however often it is asked."""
+
+    def access(self) -> Access:
+        """The person's roles, groups and permissions."""
+
+    def consented(self) -> bool:
+        """Whether standing consents of the person cover what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything the requirements look at."""
 
+    tenant: TenantContext
     asked: Asked
     person: Person | None
+    facts: Facts
+    ip: str
+    """Where the person comes from."""
     signed_in_here: bool
     """The person signed in for this very request, not before."""
     allowed_here: bool
@@ -55,9 +116,7 @@ class Situation:
     allowed_groups: frozenset[str]
     """Of the client; empty: everybody."""
     trusted_client: bool
-    """The tenant's own application, which needs no consent."""
-    consented: Callable[[], bool]
-    """Whether standing consents cover what is asked for."""
+    """The tenant's own application, or a page of ours, which needs no consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +176,12 @@ def _fresh(now: Situation) -> str | None:
     return "session.too_old" if limits and age > min(limits) else None
 
 
+def _started(now: Situation) -> str | None:
+    return "session.missing" if now.person is not None and now.person.is_pending else None
+
+
 def _member(now: Situation) -> str | None:
-    if now.person is None or not now.allowed_groups or now.person.groups & now.allowed_groups:
+    if now.person is None or not now.allowed_groups or now.facts.access().groups & now.allowed_groups:
         return None
     return "client.group_missing"
 
@@ -128,14 +191,20 @@ def _agreed(now: Situation) -> str | None:
         return None
     if "consent" in now.asked.prompt:
         return "prompt.consent"
-    return None if now.trusted_client or now.consented() else "consent.missing"
+    return None if now.trusted_client or now.facts.consented() else "consent.missing"
 
 
 REQUIREMENTS: tuple[Requirement, ...] = (
+    # Who it is.
     Requirement(SIGN_IN, "login_required", _present),
     Requirement(None, "login_required", _not_another),
     Requirement(SIGN_IN, "login_required", _expected),
     Requirement(SIGN_IN, "login_required", _fresh),
+    # What their account has to be in order with.
+    # Where and when they may sign in.
+    # From here on there is a session.
+    Requirement(START, "login_required", _started),
+    # What they may do for this client.
     Requirement(None, "access_denied", _member),
     Requirement(CONSENT, "consent_required", _agreed),
 )

@@ -16,6 +16,25 @@ from app.kernel.secrets import equal, lookup_hash, new_secret
 
 KIND = "interaction"
 LIFETIME_SECONDS = 600
+VALID_SECONDS = 900
+"""A page that waits is kept alive by its own steps; what was shown before them is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a person showed so far, on the way to a session. Worth nothing outside its interaction."""
+
+    user_id: str
+    user_epoch: int
+    amr: tuple[str, ...]
+    """What a session would say now (`assurance.united`)."""
+    methods: tuple[str, ...]
+    """The ids of the factors shown here, in order."""
+    at: int
+    """When the last of them was shown (NumericDate). `VALID_SECONDS` later it counts no more."""
+    known_device: bool = False
+    session: str | None = None
+    """The session this adds to, whose own methods are in `amr`; None: the person began anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +47,15 @@ class Interaction:
     request: dict[str, Any] | None
     """The checked authorization request, if one is behind it."""
     return_to: str | None = None
-    """Where to go after a sign-in nobody asked for: a path of ours."""
+    """Where to go after a sign-in nobody asked for: the endpoint of a page of ours."""
+    visit: dict[str, Any] | None = None
+    """What that page of ours asks for (`engine.Visit`)."""
+    shown: Shown | None = None
+    """Who is on their way to a session, and what they showed."""
     signed_in_session: str | None = None
     """The session that was started here."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """What pages keep between showing and taking, under their own names. Secrets only sealed."""
     created_at: int = field(default_factory=lambda: clock.timestamp(clock.now()))
 
     def to_bytes(self) -> bytes:
@@ -59,6 +84,8 @@ class Interactions:
         address: str,
         request: dict[str, Any] | None,
         return_to: str | None = None,
+        visit: dict[str, Any] | None = None,
+        shown: Shown | None = None,
         bound: bool = True,
     ) -> tuple[Interaction, str | None]:
         """A new one, and the browser's secret when it is `bound` at once.
@@ -67,7 +94,9 @@ class Interactions:
         network of `address`, before they fill the state store.
         """
         secret = new_secret() if bound else None
-        found = Interaction(new_secret(), lookup_hash(secret) if secret else None, request, return_to)
+        found = Interaction(
+            new_secret(), lookup_hash(secret) if secret else None, request, return_to, visit, shown
+        )
         outcome = self._state.execute(
             AUTHORIZE.count(tenant_id, limits.network_of(address)),
             Put(self._key(tenant_id, found.id), found.to_bytes(), LIFETIME_SECONDS),
@@ -89,7 +118,7 @@ class Interactions:
         if len(interaction_id) > 64:
             return None
         raw = self._state.execute(Get(self._key(tenant_id, interaction_id))).results[0]
-        return None if raw is None else Interaction(**{**json.loads(raw), "id": interaction_id})
+        return None if raw is None else _decode(raw, interaction_id)
 
     def save(self, tenant_id: str, found: Interaction) -> None:
         """Keep it for another ten minutes, also where it was taken."""
@@ -120,3 +149,11 @@ class Interactions:
 
     def _key(self, tenant_id: str, interaction_id: str) -> Key:
         return Key(tenant_id, KIND, lookup_hash(interaction_id))
+
+
+def _decode(raw: bytes, interaction_id: str) -> Interaction:
+    content = {**json.loads(raw), "id": interaction_id}
+    if (shown := content["shown"]) is not None:
+        lists = {name: tuple(shown[name]) for name in ("amr", "methods")}
+        content["shown"] = Shown(**{**shown, **lists})
+    return Interaction(**content)

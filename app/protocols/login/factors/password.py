@@ -22,47 +22,15 @@ from app.infra.tenancy import Tenancy
 from app.kernel.errors import Unavailable
 from app.kernel.secrets import lookup_hash
 from app.protocols.login.devices import Device
+from app.protocols.login.factors.outcome import Blocked, Failed, Origin, Verified
 
 KIND = "sign-in"
 MAX_LOGIN = 320
 DAY_SECONDS = 86400
+DEAREST_FACTOR = 1.5
+"""How far the floor of refusals is above the dearest hash, which is an estimate."""
 DAY_FACTOR = 5
 """A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where an attempt comes from."""
-
-    ip: str
-    user_agent: str | None
-    client_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """The person showed who they are."""
-
-    user_id: str
-    user_epoch: int
-    amr: tuple[str, ...] = assurance.PASSWORD_AMR
-    event: Event | None = None
-    """What goes on record of it, once the session is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Wrong, one way or another. The reason is for log and audit; the person reads one sentence."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Too many attempts; nothing was checked."""
-
-    reason: str
-    retry_after_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +55,14 @@ class PasswordFactor:
 
     def attempt(
         self, tenant: TenantContext, login: str, password: str, *, device: Device, origin: Origin
-    ) -> SignedIn | Failed | Blocked:
-        """Check one attempt. Raises `Unavailable` when every hashing slot is taken; that attempt does not count."""
+    ) -> Verified | Failed | Blocked:
+        """Check one attempt. Raises `Unavailable` when too many people sign in at once; that attempt does not count."""
+        with self._passwords.admitted():
+            return self._attempt(tenant, login, password, device, origin)
+
+    def _attempt(
+        self, tenant: TenantContext, login: str, password: str, device: Device, origin: Origin
+    ) -> Verified | Failed | Blocked:
         started = time.monotonic()
         account = self._account(tenant, login, device)
         counters = _counters(tenant, account, device, origin)
@@ -109,11 +83,15 @@ class PasswordFactor:
         if reason is not None or account.user is None:
             failed = Failed(reason or "user.unknown")
             self._state.execute(audit.operation(_event(tenant, account, origin, failed.reason)))
-            time.sleep(max(0.0, started + self._floor_seconds - time.monotonic()))
+            floor_seconds = max(self._floor_seconds, self._dearest_seconds(tenant) * DEAREST_FACTOR)
+            time.sleep(max(0.0, started + floor_seconds - time.monotonic()))
             return failed
-        return self._succeeded(
-            tenant, account, account.user, password, verdict.needs_rehash, counters, origin
-        )
+        return self._succeeded(tenant, account, account.user, verdict.better, counters)
+
+    def _dearest_seconds(self, tenant: TenantContext) -> float:
+        """What checking the dearest hash of the tenant takes: whose name costs that much has to look like any other."""
+        with self._tenancy.session(tenant.id) as session:
+            return users.dearest_password_ms(session) / 1000
 
     def _account(self, tenant: TenantContext, login: str, device: Device) -> _Account:
         user = None
@@ -140,24 +118,21 @@ class PasswordFactor:
         tenant: TenantContext,
         account: _Account,
         user: User,
-        password: str,
-        needs_rehash: bool,
+        better: str | None,
         counters: tuple[Increment, ...],
-        origin: Origin,
-    ) -> SignedIn:
-        better = self._passwords.hash(password) if needs_rehash else None
+    ) -> Verified:
         if better is not None:
             with self._tenancy.session(tenant.id, write=True) as session:
                 # Only where nobody changed the password meanwhile.
                 session.execute(
                     update(User)
                     .where(User.id == user.id, User.password_hash == user.password_hash)
-                    .values(password_hash=better)
+                    .values(password_hash=better, password_cost_ms=0)
                     .execution_options(synchronize_session=False)
                 )
         forget: list[Op] = [Delete(c.key) for c in counters[1:]]
         self._state.execute(Increment(counters[0].key, counters[0].window_seconds, amount=-1), *forget)
-        return SignedIn(user.id, user.epoch, event=_event(tenant, account, origin, None))
+        return Verified(user.id, user.epoch, assurance.PASSWORD, account.known_device)
 
 
 def _counters(
@@ -176,6 +151,11 @@ def _counters(
     return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
 
 
+def forget_failures(tenant_id: str, user_id: str) -> tuple[Delete, ...]:
+    """The operations that unlock an account for unknown devices. Known ones have a counter of their own, and wait."""
+    return tuple(Delete(Key(tenant_id, KIND, f"{user_id}:{what}")) for what in ("unknown", "day"))
+
+
 def _refusal(user: User | None, password_ok: bool) -> str | None:
     if user is None:
         return "user.unknown"
@@ -184,11 +164,11 @@ def _refusal(user: User | None, password_ok: bool) -> str | None:
     return "user.disabled" if user.disabled_at is not None else None
 
 
-def _event(tenant: TenantContext, account: _Account, origin: Origin, reason: str | None) -> Event:
+def _event(tenant: TenantContext, account: _Account, origin: Origin, reason: str) -> Event:
     return Event(
-        "auth.login.fail" if reason else "auth.login.success",
+        "auth.login.fail",
         tenant_id=tenant.id,
-        outcome="failure" if reason else "success",
+        outcome="failure",
         reason=reason,
         user_id=account.user.id if account.user else None,
         email=account.user.email if account.user else None,

@@ -1,0 +1,69 @@
+"""The consent page: what an application asks for, and what the person answers."""
+
+from dataclasses import replace
+
+from flask import Response
+
+from app.domain.client_metadata import redirect_host
+from app.infra import audit
+from app.infra.audit import Event
+from app.kernel import uris
+from app.protocols.oauth.steps import refusals
+from app.protocols.oauth.steps.draft import AuthorizationRequest
+from app.web import consent_page, endings, errors, pages, sign_in
+from app.web.page_forms import ConsentForm, make_token
+from app.web.standings import Standing
+from app.web.turns import Turn
+
+
+def show(turn: Turn, standing: Standing) -> Response:
+    """The question."""
+    asked, client = turn.asked, turn.client
+    if asked is None or client is None:
+        return errors.error_page(400)
+    resources = pages.services().resources.all(turn.where.id)
+    return pages.page(
+        "login/consent.html",
+        opener=True,
+        person=consent_page.person_view(standing.user),
+        action=turn.action,
+        csrf=make_token(turn.bound_to),
+        session_id=standing.session.sid if standing.session else "",
+        client_name=client.name,
+        groups=consent_page.groups(asked.by_resource, resources, turn.where),
+        loopback_only=all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
+        redirect_host=redirect_host(asked.redirect_uri),
+        account_url=pages.url("account"),
+        links=sign_in.links(client),
+    )
+
+
+def take(turn: Turn, standing: Standing, form: ConsentForm) -> Response | Turn:
+    """Allowed or not. Allowing counts for this very request alone, and for the person the page named alone: somebody
+    else who signed in meanwhile in another tab is asked themselves."""
+    asked, session = turn.asked, standing.session
+    if asked is None:
+        return errors.error_page(400)
+    if form.answer.data == "allow":
+        return replace(turn, allowed_here=session is not None and form.session.data == session.sid)
+    if form.answer.data != "deny":
+        return errors.error_page(400)
+    _record_denial(turn, asked, standing)
+    return endings.refuse(turn, asked, refusals.ACCESS_DENIED)
+
+
+def _record_denial(turn: Turn, asked: AuthorizationRequest, standing: Standing) -> None:
+    origin, session = pages.origin(), standing.session
+    event = Event(
+        "consent.denied",
+        tenant_id=turn.where.id,
+        outcome="failure",
+        reason=refusals.ACCESS_DENIED.reason,
+        user_id=session.user_id if session else None,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+        session_id=session.sid if session else None,
+        client_id=asked.client_id,
+        data={"scopes": list(asked.scopes)},
+    )
+    pages.services().state.execute(audit.operation(event))

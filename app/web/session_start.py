@@ -1,0 +1,82 @@
+"""The session that comes of a sign-in, once everything demanded was shown."""
+
+from dataclasses import dataclass
+
+from flask import Response
+
+from app.domain import assurance, grants
+from app.domain.models import User
+from app.domain.sessions import BrowserSession
+from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit import Event
+from app.kernel import clock
+from app.protocols.login.devices import LIFETIME_SECONDS, Devices
+from app.protocols.login.interactions import Shown
+from app.web import oauth, pages
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Somebody signed in: their session, and the value of its cookie."""
+
+    session: BrowserSession
+    cookie: str
+
+    def deliver(self, response: Response, where: TenantContext) -> Response:
+        """The answer, with the session on it; it makes the browser a known one, too."""
+        jar, devices = pages.cookies(), Devices(pages.services().vault)
+        jar.set(response, where, self.cookie)
+        device = devices.open(where.id, jar.read(where, "device")).with_person(self.session.user_id)
+        jar.set(response, where, devices.seal(where.id, device), suffix="device", seconds=LIFETIME_SECONDS)
+        return response
+
+
+def start(where: TenantContext, user: User, shown: Shown, client_id: str | None) -> Accepted:
+    """A session for somebody who showed all that was demanded, and the record of it."""
+    accepted = _session_of(where, shown)
+    origin = pages.origin(client_id)
+    event = Event(
+        "auth.login.success" if shown.session is None else "auth.step_up",
+        tenant_id=where.id,
+        outcome="success",
+        user_id=user.id,
+        email=user.email,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+        mfa_used=assurance.has_second_factor(shown.amr),
+        session_id=accepted.session.sid,
+        client_id=client_id,
+        data={"method": "+".join(shown.methods), "known_device": shown.known_device},
+    )
+    with pages.services().tenancy.session(where.id, write=True) as db:
+        audit.record(db, event)
+    return accepted
+
+
+def _session_of(where: TenantContext, shown: Shown) -> Accepted:
+    """Whoever was signed in here as somebody else is signed out. The same person goes on in the same session under a
+    new secret, so that signing in once more ends nothing that was started under it."""
+    parts, origin = pages.services(), pages.origin()
+    acr, present = assurance.acr_of(shown.amr), oauth.current_session(where)
+    if present is not None and (present.user_id, present.user_epoch) == (shown.user_id, shown.user_epoch):
+        rotated = parts.sessions.rotate(
+            where, present, amr=shown.amr, acr=acr, auth_time=clock.from_timestamp(shown.at)
+        )
+        if rotated is not None:
+            return Accepted(*rotated)
+    elif present is not None:
+        with parts.tenancy.session(where.id, write=True) as db:
+            grants.revoke_of_session(db, where.id, present.sid, log=parts.revocations)
+            parts.sessions.end(db, where, present)
+    started = parts.sessions.start(
+        where,
+        shown.user_id,
+        shown.user_epoch,
+        amr=shown.amr,
+        acr=acr,
+        user_agent=origin.user_agent or "",
+        ip=origin.ip,
+        auth_time=clock.from_timestamp(shown.at),
+    )
+    return Accepted(*started)
