@@ -19,7 +19,9 @@ from app.kernel.errors import Problem
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-GRANT_TYPE_PATTERN = r"^(authorization_code|refresh_token|client_credentials|implicit|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
+GRANT_TYPE_PATTERN = (
+    r"^(authorization_code|refresh_token|client_credentials|implicit|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
+)
 """OAuth's own, or an absolute URI (RFC 6749 section 4.5). Which URIs there are is the protocols' to know."""
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
@@ -130,6 +132,8 @@ class ClientMetadata(BaseModel):
     """What tokens are for when the client names no `resource`."""
     allowed_groups: list[str] = []
     """Only members of one of these groups may use the client; empty: everybody of the tenant."""
+    require_mfa: bool = False
+    """Whether people show a second factor to use it, whatever the tenant demands of them."""
     first_party: bool = False
     """The tenant's own application: people are not asked for consent."""
     claims: list[ClaimRule] = []

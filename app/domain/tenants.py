@@ -24,6 +24,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.access.rbac import ensure_builtin_roles
+from app.domain.branding import BrandingSettings, LanguageTag
 from app.domain.claims import PROTECTED_CLAIMS
 from app.domain.models import Tenant
 from app.kernel import ids, languages
@@ -44,9 +45,6 @@ def _duration(value: Any) -> Any:
 
 
 Seconds = Annotated[int, BeforeValidator(_duration)]
-
-
-LanguageTag = Annotated[str, Field(pattern=languages.TAG_PATTERN)]
 
 
 class _Block(BaseModel):
@@ -147,6 +145,34 @@ class PasswordSettings(_Block):
     require_lowercase: bool = True
     require_digit: bool = True
     require_special: bool = True
+    prevent_reuse: Annotated[int, Field(ge=0, le=24)] = 5
+    """So many of a person's last passwords, the present one among them, are not taken again; 0: any."""
+    max_age_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """After so many days a sign-in asks for a new one; 0: never."""
+
+
+class MfaSettings(_Block):
+    """Who shows a second factor, and which ones count."""
+
+    required: Literal["all", "roles", "none"] = "roles"
+    """Of whom one is demanded. Whoever has one shows it in any case."""
+    roles: Annotated[tuple[str, ...], Field(max_length=100)] = ("admin", "super_admin")
+    """With `roles`: of the people who have one of these."""
+    methods: Annotated[
+        tuple[Literal["passkey", "totp", "sms", "email"], ...], Field(min_length=1, max_length=4)
+    ] = ("passkey", "totp", "sms")
+    """What people may use. `sms` counts where the deployment can send text messages, `email` for people whose address
+    is confirmed."""
+    trusted_device_days: Annotated[int, Field(ge=0, le=365)] = 30
+    """How long a browser may go without the second factor when its person says so; 0: it may not."""
+
+    @model_validator(mode="after")
+    def _for_everybody(self) -> "MfaSettings":
+        if {"passkey", "totp"}.isdisjoint(self.methods):
+            raise ValueError(
+                "passkey or totp has to be among the methods: nothing else is there for everybody"
+            )
+        return self
 
 
 class LockoutSettings(_Block):
@@ -161,6 +187,11 @@ class AuthenticationSettings(_Block):
 
     require_verified_email: bool = False
     """Whether people whose e-mail address is not confirmed confirm it when they sign in."""
+    methods: Annotated[
+        tuple[Literal["password", "passkey", "email"], ...], Field(min_length=1, max_length=3)
+    ] = ("password", "passkey")
+    """What a sign-in may begin with. `email`: a code and a link, sent to the address of the account."""
+    mfa: MfaSettings = MfaSettings()
     password: PasswordSettings = PasswordSettings()
     lockout: LockoutSettings = LockoutSettings()
 
@@ -200,7 +231,9 @@ class ProfileAttribute(_Block):
     max_length: Annotated[int, Field(ge=1, le=2000)] | None = None
 
 
-_RESERVED_CLAIMS = frozenset({"email", "email_verified", "roles", "groups", "permissions", "updated_at", "address"})
+_RESERVED_CLAIMS = frozenset(
+    {"email", "email_verified", "roles", "groups", "permissions", "updated_at", "address"}
+)
 """Of people, but kept elsewhere or of another shape."""
 
 
@@ -291,6 +324,7 @@ class TenantSettings(_Block):
     """Whether clients that register them may have tokens in the authorization response."""
     keys: KeySettings = KeySettings()
     languages: LanguageSettings = LanguageSettings()
+    branding: BrandingSettings = BrandingSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,17 +454,22 @@ def update_settings(tenant: Tenant, changes: dict[str, Any]) -> None:
     """
     merged = _merge(dict(tenant.settings), changes)
     try:
-        TenantSettings.model_validate(merged)
+        settings = TenantSettings.model_validate(merged)
     except ValidationError as fault:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         raise Problem("settings.invalid", f"These settings are not valid: {said}") from None
-    _check_languages(merged.get("languages", {}))
+    _check_languages(settings.languages)
+    if settings.branding.is_custom and not tenant.host:
+        raise Problem(
+            "settings.invalid",
+            "branding: HTML and CSS are for tenants with a host of their own; colours are not.",
+        )
     tenant.settings = merged
 
 
-def _check_languages(said: dict[str, Any]) -> None:
+def _check_languages(said: LanguageSettings) -> None:
     """Here rather than in the model: a language whose translations are gone must not take its tenant with it."""
-    unknown = {said.get("default", languages.SOURCE), *said.get("offered", ())} - set(languages.available())
+    unknown = {said.default, *said.offered} - set(languages.available())
     if unknown:
         there_are = ", ".join(languages.available())
         raise Problem(

@@ -60,6 +60,63 @@ EVENTS: tuple[EventType, ...] = (
         "method known_device",
         "Somebody showed one more factor, in the session they had.",
     ),
+    _row(
+        "auth.factor.success",
+        "factor_verified",
+        AUTHENTICATION,
+        "method known_device",
+        "Somebody showed a second factor.",
+    ),
+    _row(
+        "auth.factor.fail",
+        "factor_refused",
+        AUTHENTICATION,
+        "method known_device",
+        "A second factor, or a code or link sent by e-mail, was refused.",
+    ),
+    _row(
+        "auth.code.sent",
+        "code_sent",
+        AUTHENTICATION,
+        "method purpose",
+        "A code was sent to somebody who is signing in, or confirms a telephone.",
+    ),
+    _row(
+        "factor.added",
+        "factor_added",
+        ACCOUNT_CHANGE,
+        "method name target",
+        "Somebody has one more way to sign in.",
+    ),
+    _row(
+        "factor.removed",
+        "factor_removed",
+        ACCOUNT_CHANGE,
+        "method name target",
+        "A way to sign in was removed.",
+    ),
+    _row(
+        "recovery.generated",
+        "recovery_codes_generated",
+        ACCOUNT_CHANGE,
+        "count",
+        "Somebody got new recovery codes; former ones are worth nothing.",
+    ),
+    _row("recovery.used", "recovery_code_used", AUTHENTICATION, "left", "A recovery code was used up."),
+    _row(
+        "device.trusted",
+        "device_trusted",
+        ACCOUNT_CHANGE,
+        "target days",
+        "Somebody said that a browser needs no second factor for a while.",
+    ),
+    _row(
+        "device.forgotten",
+        "device_forgotten",
+        ACCOUNT_CHANGE,
+        "target count",
+        "Browsers that needed no second factor need it again.",
+    ),
     _row("auth.logout", "logout", AUTHENTICATION, "initiator", "Somebody signed out."),
     _row(
         "session.revoked",
@@ -81,6 +138,14 @@ EVENTS: tuple[EventType, ...] = (
         AUTHORIZE_SESSION,
         "grant_type token_id scopes resources format family generation",
         "Tokens were issued for a refresh token.",
+    ),
+    _row(
+        "token.exchanged",
+        "token_exchanged",
+        AUTHORIZE_SESSION,
+        "grant_type token_id scopes resources format issued_token_type mode subject subject_token_type subject_token_id "
+        "subject_client subject_issuer rule actors requested_scopes requested_resources allowed_by depth",
+        "A token was issued for another one: whose, through which actors, what was asked for and what was given.",
     ),
     _row(
         "token.refused",
@@ -109,6 +174,27 @@ EVENTS: tuple[EventType, ...] = (
         AUTHORIZE_SESSION,
         "",
         "An authorization code was used a second time; its grant is revoked.",
+    ),
+    _row(
+        "device.requested",
+        "device_requested",
+        AUTHORIZE_SESSION,
+        "scopes resources",
+        "A device asked to be allowed in.",
+    ),
+    _row(
+        "device.allowed",
+        "device_allowed",
+        AUTHORIZE_SESSION,
+        "scopes resources device_ip device_user_agent",
+        "A person allowed a device in.",
+    ),
+    _row(
+        "device.code.fail",
+        "device_code_failed",
+        AUTHORIZE_SESSION,
+        "",
+        "Somebody typed a device code that is none.",
     ),
     _row(
         "consent.allowed",
@@ -157,6 +243,9 @@ EVENTS: tuple[EventType, ...] = (
     ),
     _row("user.created", "user_created", ACCOUNT_CHANGE, _ADMIN, "A person's account was created."),
     _row("user.updated", "user_updated", ACCOUNT_CHANGE, _ADMIN, "A person's account was changed."),
+    _row(
+        "user.exported", "user_exported", API_ACTIVITY, "via", "A person took a copy of all data about them."
+    ),
     _row("user.deleted", "user_deleted", ACCOUNT_CHANGE, _ADMIN, "A person's account was deleted."),
     _row(
         "user.disabled", "user_disabled", ACCOUNT_CHANGE, _ADMIN + " grants", "A person's account was closed."
@@ -292,6 +381,27 @@ EVENTS: tuple[EventType, ...] = (
     _row("resource.created", "resource_created", ENTITY_MANAGEMENT, _ADMIN, "A resource was registered."),
     _row("resource.updated", "resource_updated", ENTITY_MANAGEMENT, _ADMIN, "A resource was changed."),
     _row("resource.deleted", "resource_deleted", ENTITY_MANAGEMENT, _ADMIN, "A resource was deleted."),
+    _row(
+        "trusted_issuer.created",
+        "trusted_issuer_created",
+        ENTITY_MANAGEMENT,
+        _ADMIN,
+        "An issuer elsewhere was trusted.",
+    ),
+    _row(
+        "trusted_issuer.updated",
+        "trusted_issuer_updated",
+        ENTITY_MANAGEMENT,
+        _ADMIN,
+        "What an issuer's tokens are worth was changed.",
+    ),
+    _row(
+        "trusted_issuer.deleted",
+        "trusted_issuer_deleted",
+        ENTITY_MANAGEMENT,
+        _ADMIN,
+        "An issuer is trusted no longer.",
+    ),
     _row("tenant.created", "tenant_created", ENTITY_MANAGEMENT, _ADMIN, "A tenant was created."),
     _row(
         "tenant.updated",
