@@ -4,16 +4,19 @@ from sqlalchemy import select
 
 from app.domain import client_secrets, refresh, system_access
 from app.domain.authorization_details import DetailsTypes
+from app.domain.bot_defence import ProofOfWork
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
+from app.domain.new_passwords import NewPasswords
 from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenants import TenantDirectory
-from app.infra import database, mail
+from app.domain.trusted_issuers import TrustedIssuers
+from app.infra import breached, database, mail
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.geoip import GeoFile
@@ -30,13 +33,10 @@ from app.infra.vault import DeploymentSecrets, Vault
 from app.infra.versions import ConfigVersions
 from app.kernel.settings import Settings
 from app.protocols.oauth.client_keys import ClientKeys
-from app.serving.sizing import THREADS
+from app.serving.sizing import SIGN_IN_THREADS, THREADS, hashing_threads
 from app.web.services import Services
 
 __all__ = ["Services", "build"]
-
-CONCURRENT_HASHES = 2
-"""Passwords hashed at once in a process: each fills a core. See `infra.passwords`."""
 
 SEALED = (
     SealedColumn(refresh.PURPOSE, RefreshFamily, "secret_sealed", "id"),
@@ -58,7 +58,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     store = state or _state(settings)
     versions = ConfigVersions(tenancy.config_versions)
     cache = ConfigCache(versions)
-    passwords = Passwords(CONCURRENT_HASHES)
+    passwords = Passwords(hashing_threads(settings.workers), max_waiting=SIGN_IN_THREADS)
     tenants = TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url)
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
@@ -81,6 +81,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
             subjects=PairwiseSubjects(deployment_secrets.pairwise_salt),
         ),
         passwords=passwords,
+        new_passwords=NewPasswords(passwords, breached.configured(settings.breached_passwords, fetcher)),
         fetcher=fetcher,
         client_keys=ClientKeys(fetcher),
         outbox=Outbox(tenancy),
@@ -95,6 +96,8 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         refresh_tokens=RefreshTokens(vault),
         revocations=revocations,
         sessions=Sessions(store, revocations),
+        trusted_issuers=TrustedIssuers(tenancy, cache),
+        bot_defence=ProofOfWork(store, deployment_secrets.pepper),
         places=Places(GeoFile(settings.geoip_file).record if settings.geoip_file else None),
     )
     tenancy.on_system_use = system_access.recorder(tenancy, services.tenants)

@@ -18,6 +18,7 @@ from app.domain import tenants
 from app.domain.apply import schema
 from app.domain.apply.json_schema import apply_schema
 from app.domain.client_metadata import ClientMetadata
+from app.domain.trusted_issuers import IssuerDefinition
 from app.infra.events import EVENTS
 from app.kernel.reasons import REASONS
 from app.kernel.settings import PREFIX, Settings
@@ -172,6 +173,7 @@ _ENTRIES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("scopes", schema.ScopeEntry),
     ("clients", schema.ClientEntry),
     ("users", schema.UserEntry),
+    ("trusted_issuers", schema.TrustedIssuerEntry),
 )
 
 
@@ -195,6 +197,8 @@ def _apply() -> str:
         rows = list(_members(model))
         if model is schema.ClientEntry:
             rows += list(_members(ClientMetadata))
+        if model is schema.TrustedIssuerEntry:
+            rows += list(_members(IssuerDefinition))
         doc = _prose((model.__doc__ or "").strip())
         parts.append(f"## {name}\n\n{doc}\n\n{_table(('key', 'default', 'values', 'meaning'), iter(rows))}")
     return _page("The apply file", *parts)

@@ -1,4 +1,4 @@
-"""`watchword tenant|user|group|role|client|resource list|show|create|update|delete`."""
+"""`watchword tenant|user|group|role|client|resource|connection list|show|create|update|delete`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ _KINDS = {
     "role": ("roles", "name", "Roles: named sets of permissions."),
     "client": ("clients", "client_id", "OAuth clients."),
     "resource": ("resources", "identifier", "Protected resources (APIs) and their scopes."),
+    "connection": ("trusted_issuers", "issuer", "Connections: issuers elsewhere whose tokens are believed."),
 }
 
 

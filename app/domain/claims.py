@@ -41,7 +41,7 @@ STANDARD_CLAIMS = tuple(claim for claims in SCOPE_CLAIMS.values() for claim in c
 
 PROTECTED_CLAIMS = frozenset(
     "iss sub aud exp iat nbf jti client_id scope auth_time acr amr sid tenant_id cnf act may_act nonce at_hash c_hash "
-    "s_hash azp events txn grant_id epoch authorization_details".split()
+    "s_hash azp events txn grant_id epoch ancestors authorization_details".split()
 )
 """What a mapper may never set: other parties decide security by these."""
 

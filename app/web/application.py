@@ -51,5 +51,6 @@ def _handlers(services: Services) -> dict[str, server.Handler]:
             fetcher=services.fetcher,
             client_keys=services.client_keys,
             details_types=services.details_types,
+            trusted_issuers=services.trusted_issuers,
         ),
     }

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 from app.domain.authorization_details import DetailsTypes
+from app.domain.bot_defence import BotDefence
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.places import Places
+from app.domain.new_passwords import NewPasswords
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenants import TenantDirectory
+from app.domain.trusted_issuers import TrustedIssuers
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.keyring import Keyring
@@ -38,6 +41,7 @@ class Services:
     cache: ConfigCache
     keyring: Keyring
     passwords: Passwords
+    new_passwords: NewPasswords
     fetcher: Fetcher
     outbox: Outbox
     mailer: Mailer
@@ -51,6 +55,9 @@ class Services:
     revocations: Revocations
     sessions: Sessions
     places: Places
+    trusted_issuers: TrustedIssuers
+    bot_defence: BotDefence
+    """What keeps programs from asking for accounts."""
     sign_in_floor_seconds: float = 0.4
     """The least time a failed sign-in takes (contracts 16)."""
 

@@ -14,6 +14,7 @@ from app.domain.models import (
     ResourceScope,
     Role,
     Tenant,
+    TrustedIssuer,
     User,
     UserGroup,
     UserRole,
@@ -85,6 +86,11 @@ def _client(session: Session, name: str) -> dict[str, Any] | None:
     return None if row is None else {"client_id": row.client_id, **row.metadata_}
 
 
+def _trusted_issuer(session: Session, name: str) -> dict[str, Any] | None:
+    row = session.scalar(select(TrustedIssuer).where(TrustedIssuer.issuer == name))
+    return None if row is None else {"issuer": row.issuer, **row.definition}
+
+
 def _user(session: Session, name: str) -> dict[str, Any] | None:
     row = users.find_by_login(session, name)
     if row is None:
@@ -115,5 +121,13 @@ _NAMED: dict[str, Any] = {
     "resources": Resource.identifier,
     "clients": Client.client_id,
     "users": User.username,
+    "trusted_issuers": TrustedIssuer.issuer,
 }
-_DESCRIBE = {"roles": _role, "groups": _group, "resources": _resource, "clients": _client, "users": _user}
+_DESCRIBE = {
+    "roles": _role,
+    "groups": _group,
+    "resources": _resource,
+    "clients": _client,
+    "users": _user,
+    "trusted_issuers": _trusted_issuer,
+}

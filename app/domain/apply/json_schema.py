@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.domain.apply.schema import ApplyFile
 from app.domain.client_metadata import ClientMetadata
 from app.domain.tenants import TenantSettings
+from app.domain.trusted_issuers import IssuerDefinition
 
 DURATION_PATTERN = r"^[0-9]+ *(s|m|min|h|d)$"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,6 +31,9 @@ def apply_schema() -> dict[str, Any]:
     schema = ApplyFile.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs")
     client = _adopt(ClientMetadata, definitions)
+    issuer = _adopt(IssuerDefinition, definitions)
+    definitions["TrustedIssuerEntry"]["properties"] |= issuer["properties"]
+    definitions["TrustedIssuerEntry"]["additionalProperties"] = False
     definitions["ClientEntry"]["properties"] |= client["properties"]
     definitions["ClientEntry"]["additionalProperties"] = False
     definitions["ClientEntry"]["patternProperties"] = {
@@ -55,7 +61,7 @@ def _allow_durations(definition: dict[str, Any]) -> None:
             }
 
 
-def _adopt(model: type[TenantSettings] | type[ClientMetadata], definitions: dict[str, Any]) -> dict[str, Any]:
+def _adopt(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     found = model.model_json_schema()
     definitions |= found.pop("$defs", {})
     return found

@@ -5,11 +5,12 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
-from app.domain import tenants
+from app.domain import branding, tenants
 from app.domain.apply.access import Groups, Roles
 from app.domain.apply.changes import Change, Pass, TenantScope, differing
 from app.domain.apply.clients import Clients
 from app.domain.apply.document import Path
+from app.domain.apply.issuers import Issuers
 from app.domain.apply.people import People, super_admins, usernames
 from app.domain.apply.resources import Resources
 from app.domain.apply.schema import ApplyFile, Entry, TenantEntry
@@ -49,7 +50,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Callable[[TenantScope], Kind], ...] = (Roles, Groups, Resources, Clients, People)
+KINDS: tuple[Callable[[TenantScope], Kind], ...] = (Roles, Groups, Resources, Clients, People, Issuers)
 """In the order in which they name each other; deleted in the opposite one."""
 
 
@@ -93,8 +94,9 @@ def _present(run: Pass, tenant: Tenant | None, entry: TenantEntry, path: Path) -
             slug=entry.slug,
             name=entry.name or entry.slug,
             host=entry.host,
-            settings=entry.settings,
+            settings=branding.without_pictures(entry.settings),
         )
+        tenants.update_settings(made, branding.keep_pictures(run.session, made.id, entry.settings))
         run.new_tenants.append(made.id)
         scope = TenantScope(run, made, path)
         scope.note("create", "tenant", made.id, made.slug)
@@ -108,7 +110,7 @@ def _present(run: Pass, tenant: Tenant | None, entry: TenantEntry, path: Path) -
         raise Problem("tenant.exists", f"Another tenant has the host {wanted['host']}.", status=409)
     changed = differing(tenant, wanted)
     before = dict(tenant.settings)
-    tenants.update_settings(tenant, entry.settings)
+    tenants.update_settings(tenant, branding.keep_pictures(run.session, tenant.id, entry.settings))
     changed += [f"settings.{k}" for k in sorted(entry.settings) if before.get(k) != tenant.settings.get(k)]
     if changed:
         run.session.flush()

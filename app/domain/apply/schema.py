@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from app.domain.branding import LanguageTag
 from app.domain.client_metadata import CLIENT_ID_PATTERN
-from app.domain.tenants import SLUG_PATTERN, LanguageTag
+from app.domain.tenants import SLUG_PATTERN
 
 State = Literal["present", "absent"]
 Text = Annotated[str, StringConstraints(max_length=2000)]
@@ -109,6 +110,19 @@ class UserEntry(Entry):
     )
 
 
+class TrustedIssuerEntry(Entry):
+    """An issuer outside this server whose tokens are believed: keys, audiences, and rules that say what they are worth."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    issuer: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the file says of it."""
+        return dict(self.model_extra or {})
+
+
 class TenantEntry(Entry):
     """A tenant (organization), and what it holds."""
 
@@ -125,6 +139,7 @@ class TenantEntry(Entry):
     resources: list[ResourceEntry] = []
     clients: list[ClientEntry] = []
     users: list[UserEntry] = []
+    trusted_issuers: list[TrustedIssuerEntry] = []
 
 
 class ApplyFile(BaseModel):
@@ -142,6 +157,7 @@ KEYS = {
     "resources": "identifier",
     "clients": "client_id",
     "users": "username",
+    "trusted_issuers": "issuer",
     "scopes": "name",
 }
 """By which member the objects of a list are told apart."""

@@ -2,11 +2,11 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from app.domain.clients import ClientRecord
 from app.infra import jose
 from app.infra.jose import VerificationKey, Verified
 from app.kernel import clock
@@ -39,6 +39,25 @@ class FetchedDocument(Protocol):
         ...
 
 
+class KeyOwner(Protocol):
+    """Whose keys they are: a client, or an issuer whose tokens are believed."""
+
+    @property
+    def client_id(self) -> str:
+        """What the keys are kept under."""
+        ...
+
+    @property
+    def jwks(self) -> Mapping[str, Any] | None:
+        """The keys themselves."""
+        ...
+
+    @property
+    def jwks_uri(self) -> str | None:
+        """Where they are published."""
+        ...
+
+
 class Fetches(Protocol):
     """The guarded fetcher (contracts 19)."""
 
@@ -63,7 +82,7 @@ class ClientKeys:
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, tenant_id: str, client: ClientRecord, *, unknown_kid: bool = False) -> Keys:
+    def get(self, tenant_id: str, client: KeyOwner, *, unknown_kid: bool = False) -> Keys:
         """The client's keys; with `unknown_kid`, fetched anew where that is allowed.
 
         Empty when there are none or they cannot be had.
@@ -85,7 +104,7 @@ class ClientKeys:
         return entry.keys if now - entry.fetched_at <= STALE_SECONDS else ()
 
     def verify(
-        self, token: str, tenant_id: str, client: ClientRecord, algorithms: Collection[str]
+        self, token: str, tenant_id: str, client: KeyOwner, algorithms: Collection[str]
     ) -> Verified | None:
         """What the client signed, verified with its keys; None when its keys cannot be had.
 

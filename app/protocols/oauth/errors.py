@@ -4,7 +4,7 @@ Fixed, because a text made of the request's own words would carry them into head
 RFC 6749 section 5.2 forbids quotes, backslashes and anything beyond printable ASCII there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.kernel.errors import Problem
 
@@ -46,6 +46,11 @@ class OAuthError(Problem):
         self.error = case.error
         self.headers = headers
         self.retry_after_seconds = retry_after_seconds
+
+
+def because(case: Case, reason: str) -> Case:
+    """The same words for another reason: what exactly is wrong with somebody's token is for the audit alone."""
+    return replace(case, reason=reason)
 
 
 # The request itself
@@ -183,6 +188,47 @@ TARGET_AMBIGUOUS = Case(
     "target.ambiguous",
     "The scopes belong to several resources. Name one with the resource parameter.",
 )
+
+# Tokens of other issuers
+ASSERTION_REFUSED = Case("invalid_grant", "assertion.invalid", "The assertion is not valid.")
+ASSERTION_REUSED = Case("invalid_grant", "assertion.replayed", "The assertion is not valid.")
+FEDERATED_REFUSED = Case("invalid_client", "client.federation", "The client assertion is not valid.", 401)
+FEDERATED_REUSED = Case("invalid_client", "assertion.replayed", "The client assertion is not valid.", 401)
+
+# Token exchange (RFC 8693 section 2.2.2)
+SUBJECT_TOKEN = Case("invalid_request", "exchange.token_type", "The subject token is not valid.")
+ACTOR_TOKEN = Case("invalid_request", "exchange.token_type", "The actor token is not valid.")
+SUBJECT_TOKEN_REUSED = Case("invalid_request", "assertion.replayed", "The subject token is not valid.")
+ACTOR_TOKEN_REUSED = Case("invalid_request", "assertion.replayed", "The actor token is not valid.")
+ACTOR_TYPE = Case(
+    "invalid_request", "exchange.actor_type", "Send actor_token and actor_token_type together, or neither."
+)
+REQUESTED_TYPE = Case(
+    "invalid_request", "exchange.requested_type", "Tokens of the requested type are not issued for this one."
+)
+EXCHANGE_NOT_YOURS = Case("invalid_request", "exchange.not_yours", "The subject token is not valid.")
+EXCHANGE_IMPERSONATION = Case(
+    "invalid_request", "exchange.impersonation", "The client needs an actor token for this exchange."
+)
+EXCHANGE_ACTOR = Case("invalid_request", "exchange.actor", "This actor may not act for the subject.")
+EXCHANGE_CYCLE = Case("invalid_request", "exchange.cycle", "This actor acts for the subject already.")
+EXCHANGE_DEPTH = Case("invalid_request", "exchange.depth", "The token cannot be handed on any further.")
+EXCHANGE_UNBOUND = Case("invalid_request", "exchange.unbound", "The exchange needs a proof of possession.")
+EXCHANGE_KEY = Case(
+    "invalid_request", "exchange.key", "The proof of possession is not of the key of the actor token."
+)
+EXCHANGE_AUDIENCE = Case(
+    "invalid_target", "exchange.audience", "The subject token cannot be exchanged for this audience."
+)
+
+# The device grant (RFC 8628 section 3.5)
+DEVICE_UNKNOWN = Case("invalid_grant", "device.unknown", "The device code is not valid.")
+DEVICE_WRONG_CLIENT = Case("invalid_grant", "device.wrong_client", "The device code is not valid.")
+DEVICE_REDEEMED = Case("invalid_grant", "device.redeemed", "The device code is not valid.")
+DEVICE_PENDING = Case("authorization_pending", "device.pending", "The person has not decided yet.")
+DEVICE_SLOW_DOWN = Case("slow_down", "device.slow_down", "Ask less often: five seconds more in between.")
+DEVICE_DENIED = Case("access_denied", "device.denied", "The person did not allow access.")
+DEVICE_EXPIRED = Case("expired_token", "device.expired", "The device code expired. Start again.")
 
 # Tokens presented to us
 TOKEN_MISSING = Case("invalid_request", "token.missing", "The access token is missing.", 401)

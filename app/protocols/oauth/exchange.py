@@ -11,6 +11,7 @@ from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.client_auth import ClientAuthentication
+from app.protocols.oauth.foreign import ForeignTokens
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Trip
 
@@ -27,6 +28,7 @@ class Parts:
     refresh_tokens: RefreshTokens
     revocations: Revocations
     client_auth: ClientAuthentication
+    foreign: ForeignTokens
 
 
 class Exchange:

@@ -8,6 +8,7 @@ from app.domain.clients import ClientDirectory
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
+from app.domain.trusted_issuers import TrustedIssuers
 from app.infra import audit, metrics
 from app.infra.audit import Event
 from app.infra.keyring import Keyring
@@ -23,6 +24,7 @@ from app.protocols.oauth.endpoints.revocation import Revocation
 from app.protocols.oauth.endpoints.userinfo import UserInfo
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
+from app.protocols.oauth.foreign import ForeignTokens
 from app.protocols.oauth.grants.authorization_code import AuthorizationCode
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.grants.refresh_token import RefreshToken
@@ -93,9 +95,11 @@ def build(
     fetcher: Fetches,
     client_keys: ClientKeys,
     details_types: DetailsTypes,
+    trusted_issuers: TrustedIssuers,
 ) -> Mapping[str, Handler]:
     """The handlers of the token side, by the name of their endpoint."""
     assertions = Assertions(client_keys, client_secrets)
+    foreign = ForeignTokens(trusted_issuers, client_keys, fetcher)
     parts = Parts(
         tenancy=tenancy,
         state=state,
@@ -105,6 +109,7 @@ def build(
         refresh_tokens=refresh_tokens,
         revocations=revocations,
         client_auth=ClientAuthentication(clients, client_secrets, assertions, state),
+        foreign=foreign,
     )
     directories = Directories(clients, resources, keyring, details_types, client_keys, fetcher, state)
     return {
