@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from babel import Locale
-from flask import current_app
+from flask import current_app, has_request_context
 from flask_babel import force_locale
 from jinja2 import Environment
 from sqlalchemy.orm import Session
@@ -23,8 +22,6 @@ from sqlalchemy.orm import Session
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.web import i18n, pages
-
-_RIGHT_TO_LEFT = "rtl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def send(
 ) -> str:
     """Have the mail of `templates/mail/{template}.txt` sent to an address once the transaction commits. Gives its id.
 
-    `values` are the template's; instants are written in words by its `datetimeformat`. Raises `Problem`:
+    `values` are the template's; instants are written in words by its filter `in_words`. Raises `Problem`:
     `mail.not_configured` (503), `mail.address_invalid`.
     """
     subject, text, html = render(where, template, language, **values)
@@ -62,8 +59,8 @@ def render(
     where: TenantContext, template: str, language: str | None = None, **values: Any
 ) -> tuple[str, str, str]:
     """Subject, text and HTML. Needs the application's context, but no request."""
-    chosen = language if language in i18n.LANGUAGES else i18n.DEFAULT
-    with force_locale(chosen):
+    chosen = i18n.best_for(where, (language,) if language else ())
+    with force_locale(i18n.locale_of(chosen)):
         written = (
             _plain()
             .get_template(f"mail/{template}.txt")
@@ -87,7 +84,7 @@ def render(
             "issuer": where.issuer,
             "brand": brand_of(where),
             "language": chosen,
-            "direction": direction(chosen),
+            "direction": i18n.direction(chosen),
         }
         text = _plain().get_template("mail/layout.txt").render(shown)
         html = current_app.jinja_env.get_template("mail/layout.html").render(shown)
@@ -101,22 +98,9 @@ def link(where: TenantContext, endpoint: str, **values: Any) -> str:
 
 
 def language_of(user: User) -> str:
-    """The language a person reads, as their profile says; else the one of the page in front of them."""
-    said = str(user.claims.get("locale") or "").replace("_", "-").lower()
-    for language in (said, said.partition("-")[0]):
-        if language in i18n.LANGUAGES:
-            return language
-    return current_language()
-
-
-def current_language() -> str:
-    """The language of whoever reads this answer."""
-    return i18n.language()
-
-
-def direction(language: str) -> str:
-    """`ltr` or `rtl`."""
-    return _RIGHT_TO_LEFT if Locale.parse(language, sep="-").text_direction == _RIGHT_TO_LEFT else "ltr"
+    """The language a person reads: as their profile says, else that of the page in front of whoever causes the mail."""
+    said = str(user.claims.get("locale") or "")
+    return said or (i18n.language() if has_request_context() else i18n.DEFAULT)
 
 
 def brand_of(where: TenantContext) -> Brand:
@@ -129,5 +113,6 @@ def _plain() -> Environment:
     found: Environment | None = current_app.extensions.get("watchword.mail")
     if found is None:
         found = current_app.jinja_env.overlay(autoescape=False)
+        found.filters["in_words"] = i18n.in_words
         current_app.extensions["watchword.mail"] = found
     return found

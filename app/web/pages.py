@@ -113,6 +113,7 @@ def in_words(moment: datetime) -> str:
 def register(app: Flask, parts: Services) -> None:
     """Add every page to the application."""
     from app.web import account, errors, first_admin, login, logout, mailbox_page, oauth
+    from app.web import email_pages, invitation, recover, registration, registration_link, reset
 
     i18n.register(app)
     errors.register(app)
@@ -122,6 +123,8 @@ def register(app: Flask, parts: Services) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for add in (oauth.register, login.register, logout.register, account.register, first_admin.register):
         add(app)
+    for links_to in (registration, registration_link, invitation, reset, recover, email_pages):
+        links_to.register(app)
     if parts.settings.is_loopback and not parts.settings.smtp_url:
         mailbox_page.register(app)
 

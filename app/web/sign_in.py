@@ -2,6 +2,7 @@
 
 from flask import Response
 
+from app.domain import registration
 from app.domain.clients import ClientRecord
 from app.domain.models import User
 from app.protocols.login.devices import Devices
@@ -65,6 +66,8 @@ def page(
     if username is None:
         again = user.username if user is not None and reason in ("session.too_old", "prompt.login") else ""
         username = (asked.login_hint if asked else None) or again
+    can_send = pages.services().mailer.can_send
+    registers = can_send and registration.is_offered(turn.where.settings.registration)
     return pages.page(
         "login/sign_in.html",
         status,
@@ -76,6 +79,8 @@ def page(
         fault=fault,
         username=username,
         can_cancel=asked is not None,
+        forgot=pages.url("forgot_login", interaction_id=turn.found.id) if can_send else "",
+        register=pages.url("register_address", interaction_id=turn.found.id) if registers else "",
         links=links(client) if client else [],
     )
 

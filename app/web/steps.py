@@ -20,8 +20,9 @@ from typing import Any
 from flask import Response
 
 from app.protocols.login import engine
-from app.web import consent_step, sign_in
-from app.web.page_forms import ConsentForm, PageForm, SignInForm
+from app.web import choose_account, consent_step, email_pages, keep_account, registration, sign_in, terms_page
+from app.web.page_forms import ChooseForm, ConsentForm, PageForm, SignInForm
+from app.web.people_forms import AnswerForm, TermsForm
 from app.web.standings import Standing
 from app.web.turns import Turn
 
@@ -39,6 +40,11 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     Page(engine.SIGN_IN, SignInForm, sign_in.show, sign_in.take, at_any_time=True),
+    Page(engine.REGISTER, PageForm, registration.show, registration.take, at_any_time=True),
+    Page(engine.KEEP_ACCOUNT, PageForm, keep_account.show, keep_account.take),
+    Page(engine.VERIFY_EMAIL, AnswerForm, email_pages.show, email_pages.take),
+    Page(engine.TERMS, TermsForm, terms_page.show, terms_page.take),
+    Page(engine.CHOOSE, ChooseForm, choose_account.show, choose_account.take),
     Page(engine.CONSENT, ConsentForm, consent_step.show, consent_step.take, at_any_time=True),
 )
 

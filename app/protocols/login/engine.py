@@ -20,15 +20,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from app.domain import access_rules, terms
 from app.domain.access.rbac import Access
+from app.domain.authenticators import Holdings
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
+from app.protocols.login import second_factor
+from app.protocols.login.second_factor import Demand
 
 SIGN_IN = "sign-in"
+FACTOR = "factor"
+ENROL = "enrol"
+RECOVERY_CODES = "recovery-codes"
 START = "start"
 """No page: everything before it holds, so the session starts."""
 CONSENT = "consent"
+CHOOSE = "choose"
+ANOTHER = "another"
+"""Chosen instead of an account that is signed in."""
+REGISTER = "register"
+VERIFY_EMAIL = "verify-email"
+TERMS = "terms"
+KEEP_ACCOUNT = "keep-account"
 
 
 class Asked(Protocol):
@@ -54,6 +68,10 @@ class Visit:
     prompt: frozenset[str] = frozenset()
     max_age: int | None = None
     hinted_user_id: str | None = None
+    protects: bool = False
+    """The page changes how the person signs in: whoever has a second factor shows it, in a trusted browser too."""
+    wants: str | None = None
+    """What the person wants to add: a view of the enrolment page."""
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored between pages."""
@@ -61,6 +79,8 @@ class Visit:
             "prompt": sorted(self.prompt),
             "max_age": self.max_age,
             "hinted_user_id": self.hinted_user_id,
+            "protects": self.protects,
+            "wants": self.wants,
         }
 
     @classmethod
@@ -93,8 +113,17 @@ class Facts(Protocol):
     def access(self) -> Access:
         """The person's roles, groups and permissions."""
 
+    def holdings(self) -> Holdings:
+        """What the person has for a second factor, in this deployment."""
+
+    def trusts_device(self) -> bool:
+        """Whether the person said that this browser goes without their second factor."""
+
     def consented(self) -> bool:
         """Whether standing consents of the person cover what is asked for."""
+
+    def accounts_here(self) -> int:
+        """How many accounts are signed in in this browser, the person's among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,8 @@ class Situation:
     """Where the person comes from."""
     signed_in_here: bool
     """The person signed in for this very request, not before."""
+    chosen: str | None
+    """The account chosen for this very request: `another`, the one at work (its session's id), or none yet."""
     allowed_here: bool
     """The person allowed this very request."""
     max_ages: Collection[int]
@@ -117,6 +148,16 @@ class Situation:
     """Of the client; empty: everybody."""
     trusted_client: bool
     """The tenant's own application, or a page of ours, which needs no consent."""
+    demand: Demand = Demand()
+    """The strength of authentication the request asks for."""
+    client_demands: bool = False
+    """The client demands a second factor of everybody."""
+    protects: bool = False
+    """What the person came for changes how they sign in."""
+    wants: str | None = None
+    """What they came to add, until they did."""
+    codes_unseen: bool = False
+    """They got recovery codes here, and have not said that they are saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +193,21 @@ class Done:
     """Every requirement holds."""
 
 
+def _chosen(now: Situation) -> str | None:
+    if now.signed_in_here or now.chosen is not None:
+        return None
+    wanted = "select_account" in now.asked.prompt
+    if not wanted and now.person is not None:
+        return None
+    if now.facts.accounts_here() == 0:
+        return None
+    return "prompt.select_account" if wanted else "session.unchosen"
+
+
+def _signed_in_anew(now: Situation) -> str | None:
+    return "prompt.select_account" if now.chosen == ANOTHER and not now.signed_in_here else None
+
+
 def _present(now: Situation) -> str | None:
     return "session.missing" if now.person is None else None
 
@@ -169,11 +225,48 @@ def _not_another(now: Situation) -> str | None:
 def _fresh(now: Situation) -> str | None:
     if now.person is None or now.signed_in_here:
         return None
-    if not now.asked.prompt.isdisjoint(("login", "select_account")):
+    if "login" in now.asked.prompt:
         return "prompt.login"
     limits = [*now.max_ages, *([] if now.asked.max_age is None else [now.asked.max_age])]
     age = (clock.now() - now.person.auth_time).total_seconds()
     return "session.too_old" if limits and age > min(limits) else None
+
+
+def _account_made(now: Situation) -> str | None:
+    """Initiating User Registration via OpenID Connect 1.0 section 4: whoever is signed in already makes one all the
+    same."""
+    return "prompt.create" if "create" in now.asked.prompt and not now.signed_in_here else None
+
+
+def _staying(now: Situation) -> str | None:
+    return "account.leaving" if now.person and now.person.user.delete_at is not None else None
+
+
+def _confirmed(now: Situation) -> str | None:
+    if now.person is None or not now.tenant.settings.authentication.require_verified_email:
+        return None
+    user = now.person.user
+    return "email.unverified" if user.email is not None and not user.email_verified else None
+
+
+def _terms_agreed(now: Situation) -> str | None:
+    if now.person is None or not terms.are_due(now.tenant.settings.terms, now.person.user):
+        return None
+    return "terms.unmet"
+
+
+def _in_bounds(now: Situation) -> str | None:
+    if now.person is None:
+        return None
+    return access_rules.check(now.tenant.settings, now.ip, clock.now(), amr=now.person.amr)
+
+
+def _codes_seen(now: Situation) -> str | None:
+    return "recovery.unseen" if now.person is not None and now.codes_unseen else None
+
+
+def _added(now: Situation) -> str | None:
+    return "factor.wanted" if now.person is not None and now.wants is not None else None
 
 
 def _started(now: Situation) -> str | None:
@@ -196,14 +289,27 @@ def _agreed(now: Situation) -> str | None:
 
 REQUIREMENTS: tuple[Requirement, ...] = (
     # Who it is.
+    Requirement(REGISTER, "interaction_required", _account_made),
+    Requirement(CHOOSE, "account_selection_required", _chosen),
+    Requirement(SIGN_IN, "login_required", _signed_in_anew),
     Requirement(SIGN_IN, "login_required", _present),
     Requirement(None, "login_required", _not_another),
     Requirement(SIGN_IN, "login_required", _expected),
     Requirement(SIGN_IN, "login_required", _fresh),
+    Requirement(None, "unmet_authentication_requirements", second_factor.out_of_reach),
+    Requirement(FACTOR, "login_required", second_factor.due),
+    Requirement(ENROL, "interaction_required", second_factor.lacking),
+    Requirement(RECOVERY_CODES, "interaction_required", _codes_seen),
     # What their account has to be in order with.
+    Requirement(KEEP_ACCOUNT, "interaction_required", _staying),
+    Requirement(VERIFY_EMAIL, "interaction_required", _confirmed),
+    Requirement(TERMS, "interaction_required", _terms_agreed),
     # Where and when they may sign in.
+    Requirement(None, "access_denied", _in_bounds),
     # From here on there is a session.
     Requirement(START, "login_required", _started),
+    # What they came for, at a page of ours.
+    Requirement(ENROL, "interaction_required", _added),
     # What they may do for this client.
     Requirement(None, "access_denied", _member),
     Requirement(CONSENT, "consent_required", _agreed),

@@ -12,7 +12,7 @@ from app.domain.client_metadata import ASSERTION_ALGORITHMS, AUTH_METHODS
 from app.domain.tenants import TenantContext
 from app.infra.jose import SIGNING_ALGORITHMS
 from app.kernel import languages
-from app.protocols.oauth.steps.authentication import DISPLAYS
+from app.protocols.oauth.steps.authentication import CREATE, DISPLAYS, prompts
 from app.protocols.oauth.steps.response import RESPONSE_MODES
 
 CONFIDENTIAL_METHODS = tuple(method for method in AUTH_METHODS if method != "none")
@@ -55,7 +55,7 @@ def openid_document(
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "require_request_uri_registration": False,
-        "prompt_values_supported": list(PROMPT_VALUES),
+        "prompt_values_supported": [p for p in (*PROMPT_VALUES, CREATE) if p in prompts(tenant)],
     }
 
 

@@ -1,19 +1,27 @@
 """How the person is to be authenticated, and who the client thinks it is."""
 
-from app.domain import assurance
+from app.domain import assurance, registration
+from app.domain.tenants import TenantContext
 from app.protocols.oauth import hints
 from app.protocols.oauth.steps.draft import Draft
 from app.protocols.oauth.steps.refusals import ACR_UNMET, DISPLAY, HINT_INVALID, MAX_AGE, PROMPT
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+CREATE = "create"
 DISPLAYS = ("page", "popup", "touch", "wap")
 MAX_AGE_LIMIT = 10 * 366 * 86400
 
 
+def prompts(tenant: TenantContext) -> frozenset[str]:
+    """What `prompt` may say in this tenant."""
+    return PROMPTS | {CREATE} if registration.is_offered(tenant.settings.registration) else PROMPTS
+
+
 def prompt_known(draft: Draft) -> None:
-    """`none` alone, or any of `login`, `consent`, `select_account` (OIDC Core section 3.1.2.1)."""
+    """`none` alone, or any of `login`, `consent`, `select_account` (OIDC Core section 3.1.2.1), and `create` where
+    people may make accounts (Initiating User Registration via OpenID Connect 1.0 section 4)."""
     prompt = frozenset(draft.parameters.get("prompt", "").split())
-    if not prompt <= PROMPTS or ("none" in prompt and len(prompt) > 1):
+    if not prompt <= prompts(draft.tenant) or ("none" in prompt and len(prompt) > 1):
         raise PROMPT()
     draft.prompt = prompt
 

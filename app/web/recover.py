@@ -1,0 +1,32 @@
+"""The page behind an administrator's recovery link: a new password, and no second factors any more."""
+
+from flask import Flask, Response
+from sqlalchemy.orm import Session
+
+from app.domain import account_access, one_time_links
+from app.domain.models import OneTimeLink, User
+from app.web import links, pages, reset
+
+
+def register(app: Flask) -> None:
+    """Add the page."""
+    app.add_url_rule("/recover/<token>", "recover", _open, methods=["GET"])
+    app.add_url_rule("/recover/<token>", "recover_step", _recover, methods=["POST"])
+
+
+def _open(token: str) -> Response:
+    if links.find(one_time_links.RECOVER, token) is None:
+        return links.gone()
+    return reset.password_page(pages.url("recover_step", token=token), token, recovers=True)
+
+
+def _recover(token: str) -> Response:
+    if links.find(one_time_links.RECOVER, token) is None:
+        return links.gone()
+
+    def finish(db: Session, link: OneTimeLink, user: User, grants: int) -> None:
+        account_access.forget_factors(db, user)
+        links.record(db, "account.recovered", user, grants=grants, created_by=link.created_by)
+
+    action = pages.url("recover_step", token=token)
+    return reset.set_password(token, one_time_links.RECOVER, action, finish, recovers=True)
