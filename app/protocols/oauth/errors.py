@@ -136,6 +136,49 @@ TOO_MANY_FAILURES = Case(
     429,
 )
 
+CERTIFICATE_MISSING = Case(
+    "invalid_client", "client.certificate_missing", "Client authentication needs a certificate.", 401
+)
+CERTIFICATE_UNTRUSTED = Case(
+    "invalid_client", "client.certificate_untrusted", "Client authentication failed.", 401
+)
+CERTIFICATE_WRONG = Case("invalid_client", "client.certificate_wrong", "Client authentication failed.", 401)
+CERTIFICATE_EXPIRED = Case(
+    "invalid_client", "client.certificate_expired", "Client authentication failed.", 401
+)
+CERTIFICATE_MALFORMED = Case(
+    "invalid_request", "client.certificate_malformed", "The client certificate cannot be read."
+)
+
+
+# Proof of possession (RFC 9449, RFC 8705)
+def _proof(reason: str, description: str = "The DPoP proof is not valid.") -> Case:
+    return Case("invalid_dpop_proof", f"dpop.{reason}", description)
+
+
+DPOP_MISSING = _proof("missing", "A DPoP proof is needed here.")
+DPOP_MALFORMED = _proof("malformed")
+DPOP_TYPE = _proof("type")
+DPOP_ALGORITHM = _proof("algorithm")
+DPOP_KEY = _proof("key")
+DPOP_SIGNATURE = _proof("signature")
+DPOP_METHOD = _proof("method")
+DPOP_URI = _proof("uri")
+DPOP_TIMES = _proof("times")
+DPOP_TOKEN = _proof("token")
+DPOP_REPLAYED = _proof("replayed")
+DPOP_NONCE = Case("use_dpop_nonce", "dpop.nonce", "Use the nonce of the DPoP-Nonce header.")
+CERTIFICATE_NEEDED = Case(
+    "invalid_request",
+    "certificate.needed",
+    "The tokens of this client are bound to its certificate: a TLS client certificate is needed.",
+)
+BINDING_NEEDED = Case(
+    "invalid_dpop_proof",
+    "sender.unconstrained",
+    "The profile of this client binds its tokens: a DPoP proof or a TLS client certificate is needed.",
+)
+
 # The grant
 GRANT_TYPE_UNSUPPORTED = Case(
     "unsupported_grant_type", "grant.type_unsupported", "The grant type is not supported."
@@ -163,6 +206,8 @@ CODE_VERIFIER_UNEXPECTED = Case(
     "code.verifier_unexpected",
     "There is a code_verifier, but the authorization request had no code_challenge.",
 )
+CODE_WRONG_KEY = Case("invalid_grant", "code.wrong_key", "The authorization code is not valid.")
+REFRESH_WRONG_KEY = Case("invalid_grant", "refresh.wrong_key", "The refresh token is not valid.")
 REFRESH_UNKNOWN = Case("invalid_grant", "refresh.unknown", "The refresh token is not valid.")
 REFRESH_WRONG_CLIENT = Case("invalid_grant", "refresh.wrong_client", "The refresh token is not valid.")
 REFRESH_EXPIRED = Case("invalid_grant", "refresh.expired", "The refresh token is not valid.")
@@ -243,6 +288,13 @@ TOKEN_NO_SUBJECT = Case("invalid_token", "token.no_subject", "The access token i
 SCOPE_INSUFFICIENT = Case(
     "insufficient_scope", "token.scope", "The access token needs the scope openid.", 403
 )
+TOKEN_SCHEME = Case(
+    "invalid_token", "token.scheme", "The access token is bound to a key; present it with its proof.", 401
+)
+TOKEN_NOT_BOUND = Case(
+    "invalid_token", "token.not_bound", "The access token is not bound to a key; present it as Bearer.", 401
+)
+TOKEN_WRONG_KEY = Case("invalid_token", "token.wrong_key", "The access token is bound to another key.", 401)
 TOKEN_TYPE_UNSUPPORTED = Case(
     "unsupported_token_type", "token.type_unsupported", "Tokens of this type cannot be revoked."
 )
