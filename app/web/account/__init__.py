@@ -5,12 +5,12 @@ A page is a file with `register`, listed here, and a row of `sections.SECTIONS` 
 
 from flask import Flask
 
-from app.web.account import applications, overview, security, start
+from app.web.account import applications, data, email, leave, overview, profile, security, sessions, start
 from app.web.account.shell import binding
 
 __all__ = ["binding", "register"]
 
-_PAGES = (start, overview, security, applications)
+_PAGES = (start, overview, security, sessions, applications, data, profile, email, leave)
 
 
 def register(app: Flask) -> None:

@@ -27,7 +27,7 @@ class Visitor:
     """Detached from the database."""
     access: Access
 
-    def event(self, name: str, *, client_id: str | None = None, **data: Any) -> Event:
+    def event(self, name: str, /, *, client_id: str | None = None, **data: Any) -> Event:
         """That they did something here, for the record."""
         origin = pages.origin()
         return Event(
@@ -77,7 +77,8 @@ def entered(return_to: str, *, area: str | None = None) -> Visitor | Response:
     """
     found = visitor()
     if found is None or (area is not None and not is_recent(found, area)):
-        return login.start_sign_in(return_to)
+        most = pages.tenant().settings.sessions.reauthenticate_for.get(area or "")
+        return login.start_sign_in(return_to, max_age=most)
     return found
 
 
