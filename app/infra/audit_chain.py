@@ -157,6 +157,17 @@ def tail(session: Session, count: int = 20, *, before: int | None = None) -> lis
     return [line(row) for row in session.scalars(query)]
 
 
+def of_user(session: Session, user_id: str, *, after: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """What is on record of a person, oldest first, each with its sequence number, from the one after `after`."""
+    query = (
+        select(AuditRecord)
+        .where(AuditRecord.user_id == user_id, AuditRecord.sequence > after)
+        .order_by(AuditRecord.sequence)
+        .limit(limit)
+    )
+    return [(row.sequence, row.record) for row in session.scalars(query)]
+
+
 def export(session: Session, *, after: int = 0) -> Iterator[dict[str, Any]]:
     """Every record of the session's tenant after a sequence number, oldest first, as the sinks write them."""
     for row in _rows(session, after):

@@ -456,6 +456,14 @@ EVENTS: tuple[EventType, ...] = (
     _row(
         "mail.sent", "mail_sent", EMAIL_ACTIVITY, "message_id via", "A message was handed to the mail server."
     ),
+    _row(
+        "sms.sent",
+        "sms_sent",
+        API_ACTIVITY,
+        "message_id",
+        "A text message was handed to the operator's service.",
+    ),
+    _row("sms.failed", "sms_failed", API_ACTIVITY, "message_id", "A text message could not be sent."),
     _row("mail.failed", "mail_failed", EMAIL_ACTIVITY, "message_id", "A message could not be delivered."),
     _row(
         "worker.dead_letter",

@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-from flask import Response, request
+from flask import Response, after_this_request, g, request
 
 from app.domain.tenants import TenantContext
 from app.infra.vault import SealError, Vault
@@ -48,8 +48,27 @@ class Cookies:
         return f"{prefix}ww-{tenant.id}{'-' + suffix if suffix else ''}"
 
     def read(self, tenant: TenantContext, suffix: str = "") -> str | None:
-        """The value the browser sent, if any."""
-        return request.cookies.get(self.name(tenant, suffix)) or None
+        """The value the browser sent, or the one `put` gave it just now, if any."""
+        name = self.name(tenant, suffix)
+        put: dict[str, str | None] = g.get("cookies_put", {})
+        return put[name] if name in put else request.cookies.get(name) or None
+
+    def put(self, tenant: TenantContext, value: str | None, suffix: str = "") -> None:
+        """Give the browser a cookie for as long as it runs, or take it away (None), with whatever is answered. What is
+        left of this request reads it so already."""
+        put: dict[str, str | None] = g.setdefault("cookies_put", {})
+        is_first = self.name(tenant, suffix) not in put
+        put[self.name(tenant, suffix)] = value
+        if is_first:
+
+            @after_this_request
+            def deliver(response: Response) -> Response:
+                latest = put[self.name(tenant, suffix)]
+                if latest is None:
+                    self.delete(response, tenant, suffix)
+                else:
+                    self.set(response, tenant, latest, suffix=suffix)
+                return response
 
     def set(
         self,

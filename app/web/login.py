@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 
 from app.domain.sessions import BrowserSession
 from app.protocols.login import engine
-from app.protocols.login.engine import Done, Need, Refuse
+from app.protocols.login.engine import Done, Need, Refuse, Visit
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
 from app.web import consent_page, endings, errors, oauth, pages, session_start, standings, steps, turns
@@ -26,12 +26,15 @@ def register(app: Flask) -> None:
     app.add_url_rule("/interaction/<interaction_id>", "interaction_step", _take_step, methods=["POST"])
 
 
-def start_sign_in(return_to: str = "account") -> Response:
-    """A sign-in nobody asked for but the person: straight to the form, then on to a page of ours."""
+def start_sign_in(return_to: str = "account", *, max_age: int | None = None) -> Response:
+    """A sign-in nobody asked for but the person: straight to the form, then on to a page of ours.
+
+    `max_age` is what that page demands: seconds since whoever is signed in last showed who they are.
+    """
     where = pages.tenant()
     if request.endpoint == "sign_in" and oauth.current_session(where) is not None:
         return pages.see_other(pages.url(return_to))
-    turn = turns.begin(where, return_to)
+    turn = turns.begin(where, return_to, visit=Visit(max_age=max_age) if max_age is not None else None)
     return turn.deliver(_answer(turn, _stand(turn, oauth.current_session(where)), after_post=False))
 
 
@@ -53,7 +56,12 @@ def go_on(turn: Turn, *, after_post: bool = True) -> Response:
 
 def _show(interaction_id: str) -> Response:
     turn = turns.resume(interaction_id)
-    return turn if isinstance(turn, Response) else go_on(turn, after_post=False)
+    if isinstance(turn, Response):
+        return turn
+    if turn.is_new and turn.asked is not None:
+        # A request that was posted came without the cookies that say which account it means.
+        oauth.bring_to_work(turn.where, turn.asked)
+    return go_on(turn, after_post=False)
 
 
 def _take_step(interaction_id: str) -> Response:

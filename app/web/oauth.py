@@ -19,7 +19,7 @@ from app.protocols.oauth.errors import Case
 from app.protocols.oauth.responses import Redirection
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories
-from app.web import errors, pages, standings
+from app.web import browser, errors, pages, standings
 from app.web.cookies import Stub
 from app.web.forms import is_form
 
@@ -28,6 +28,7 @@ SILENT = {
     for case in (
         refusals.LOGIN_REQUIRED,
         refusals.CONSENT_REQUIRED,
+        refusals.ACCOUNT_SELECTION_REQUIRED,
         refusals.INTERACTION_REQUIRED,
         refusals.NOT_ALLOWED,
         refusals.ACR_UNMET,
@@ -60,7 +61,7 @@ def _authorize() -> Response:
             where.id, address=pages.origin().ip, request=asked.to_json(), bound=False
         )
         return pages.see_other(pages.url("interaction", interaction_id=found.id))
-    session = current_session(where)
+    session = _session_for(where, asked)
     step = standings.find(where, asked, client, session).step
     if isinstance(step, Done):
         finished = complete(where, asked, client, session, allowed_here=False) if session else None
@@ -68,7 +69,22 @@ def _authorize() -> Response:
     if is_answered_at_once(asked, step):
         errors.note(step.reason, f"client {client.client_id} is told {step.error}")
         return answer(refuse(where, asked, SILENT[step.error]))
+    bring_to_work(where, asked)
     return begin(where, asked)
+
+
+def bring_to_work(where: TenantContext, asked: AuthorizationRequest) -> None:
+    """Before pages are shown for a request: they are for the account it means."""
+    session = _session_for(where, asked)
+    if session is not None:
+        browser.switch(where, session.sid)
+
+
+def _session_for(where: TenantContext, asked: AuthorizationRequest) -> BrowserSession | None:
+    """Of the accounts that are signed in here the one the client means, or the one at work."""
+    if "select_account" in asked.prompt:
+        return current_session(where)
+    return browser.fitting(where, user_id=asked.hinted_user_id, login_hint=asked.login_hint)
 
 
 def is_answered_at_once(asked: AuthorizationRequest, step: Need | Refuse) -> bool:
@@ -124,9 +140,8 @@ def stub_of(secret: str, asked: AuthorizationRequest | None) -> Stub:
 
 
 def current_session(where: TenantContext) -> BrowserSession | None:
-    """The session of this browser with this tenant."""
-    secret = pages.cookies().read(where)
-    return pages.services().sessions.get(where, secret) if secret else None
+    """The session of the account at work in this browser."""
+    return browser.current(where)
 
 
 def complete(

@@ -75,6 +75,12 @@ class WithdrawForm(PageForm):
     consent = _text()
 
 
+class ChooseForm(PageForm):
+    """Choosing the account to go on with: a session's public id, or `another`."""
+
+    account = _text()
+
+
 class LanguageForm(PageForm):
     """Changing the language of the pages; `return_to` is the page it was chosen on."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Response
 
-from app.domain import assurance, grants
+from app.domain import assurance
 from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
@@ -13,7 +13,7 @@ from app.infra.audit import Event
 from app.kernel import clock
 from app.protocols.login.devices import LIFETIME_SECONDS, Devices
 from app.protocols.login.interactions import Shown
-from app.web import oauth, pages
+from app.web import arrivals, browser, pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Accepted:
     def deliver(self, response: Response, where: TenantContext) -> Response:
         """The answer, with the session on it; it makes the browser a known one, too."""
         jar, devices = pages.cookies(), Devices(pages.services().vault)
-        jar.set(response, where, self.cookie)
+        jar.put(where, self.cookie)
         device = devices.open(where.id, jar.read(where, "device")).with_person(self.session.user_id)
         jar.set(response, where, devices.seal(where.id, device), suffix="device", seconds=LIFETIME_SECONDS)
         return response
@@ -34,7 +34,9 @@ class Accepted:
 
 def start(where: TenantContext, user: User, shown: Shown, client_id: str | None) -> Accepted:
     """A session for somebody who showed all that was demanded, and the record of it."""
-    accepted = _session_of(where, shown)
+    beside = [account.session for account in browser.accounts(where)]
+    accepted = _session_of(where, shown, [session for session in beside if session.user_id == shown.user_id])
+    crowded_out = browser.keep_beside(where, shown.user_id)
     origin = pages.origin(client_id)
     event = Event(
         "auth.login.success" if shown.session is None else "auth.step_up",
@@ -51,24 +53,21 @@ def start(where: TenantContext, user: User, shown: Shown, client_id: str | None)
     )
     with pages.services().tenancy.session(where.id, write=True) as db:
         audit.record(db, event)
+        arrivals.settle(db, where, user, accepted.session, crowded_out)
     return accepted
 
 
-def _session_of(where: TenantContext, shown: Shown) -> Accepted:
-    """Whoever was signed in here as somebody else is signed out. The same person goes on in the same session under a
-    new secret, so that signing in once more ends nothing that was started under it."""
+def _session_of(where: TenantContext, shown: Shown, same: list[BrowserSession]) -> Accepted:
+    """Whoever was at work here as somebody else stays signed in beside. The same person goes on in the same session
+    under a new secret, so that signing in once more ends nothing that was started under it."""
     parts, origin = pages.services(), pages.origin()
-    acr, present = assurance.acr_of(shown.amr), oauth.current_session(where)
-    if present is not None and (present.user_id, present.user_epoch) == (shown.user_id, shown.user_epoch):
+    acr = assurance.acr_of(shown.amr)
+    for present in same:
         rotated = parts.sessions.rotate(
             where, present, amr=shown.amr, acr=acr, auth_time=clock.from_timestamp(shown.at)
         )
         if rotated is not None:
             return Accepted(*rotated)
-    elif present is not None:
-        with parts.tenancy.session(where.id, write=True) as db:
-            grants.revoke_of_session(db, where.id, present.sid, log=parts.revocations)
-            parts.sessions.end(db, where, present)
     started = parts.sessions.start(
         where,
         shown.user_id,

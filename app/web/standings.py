@@ -1,22 +1,29 @@
 """Where somebody stands: the requirements of `protocols.login.engine`, asked with one look at the database."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.domain import consents, users
+from app.domain import assurance, authenticators, consents, users
 from app.domain.access.rbac import Access, access_of
+from app.domain.authenticators import Holdings
 from app.domain.clients import ClientRecord
 from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.kernel import clock
-from app.protocols.login import engine
+from app.protocols.login import engine, second_factor
+from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Done, Need, Person, Refuse, Situation, Visit
 from app.protocols.login.interactions import VALID_SECONDS, Interaction, Shown
+from app.protocols.login.second_factor import Demand, More
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import i18n, pages
+from app.web import browser, i18n, pages
+
+DONE = "done"
+"""In the interaction's data, under the name of the enrolment page: what the person came to add was added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,12 @@ class Standing:
     """The session of this browser, which may be somebody else's than the pending person's."""
     shown: Shown | None
     """What the person showed in this interaction, as long as it counts and made no session."""
+    more: More | None = None
+    """What has to be reached beyond that, where a second factor is next."""
+    options: tuple[str, ...] = ()
+    """The factors with which the person can, the best first."""
+    has_second_factor: bool = False
+    """Where one is to be added: whether the person has one already."""
 
     @property
     def user(self) -> User | None:
@@ -39,11 +52,19 @@ class Standing:
 class _Facts:
     """`engine.Facts` over an open database session. Ends with it."""
 
-    def __init__(self, db: Session, asked: AuthorizationRequest | None, client: ClientRecord | None) -> None:
+    def __init__(
+        self,
+        where: TenantContext,
+        db: Session,
+        asked: AuthorizationRequest | None,
+        client: ClientRecord | None,
+    ) -> None:
+        self._where = where
         self._db = db
         self._asked = asked
         self._client = client
         self._access: Access | None = None
+        self._holdings: Holdings | None = None
         self.user: User | None = None
 
     def access(self) -> Access:
@@ -58,6 +79,24 @@ class _Facts:
         if asked is None or client is None or client.is_native_public or self.user is None:
             return False
         return consents.covering(self._db, self._user_id, client.client_id, wanted(asked)) is not None
+
+    def holdings(self) -> Holdings:
+        if self._holdings is None:
+            found = Holdings() if self.user is None else authenticators.holdings(self._db, self.user)
+            self._holdings = found if pages.services().sms.is_on else replace(found, phones=0)
+        return self._holdings
+
+    def trusts_device(self) -> bool:
+        mfa, cookie = self._where.settings.authentication.mfa, pages.cookies().read(self._where, "device")
+        if cookie is None or self.user is None or not mfa.trusted_device_days:
+            return False
+        device = Devices(pages.services().vault).open(self._where.id, cookie)
+        knows = device.knows(self.user.id, self.user.password_changed_at)
+        return knows and authenticators.is_trusted(self._db, self.user, device.id)
+
+    def accounts_here(self) -> int:
+        found = (users.get(self._db, account.session.user_id) for account in browser.accounts(self._where))
+        return sum(user is not None and user.disabled_at is None for user in found)
 
     @property
     def _user_id(self) -> str:
@@ -76,28 +115,43 @@ def find(
     allowed_here: bool = False,
 ) -> Standing:
     """Ask the requirements, in order, for an authorization request or, without one, for a page of ours."""
-    shown = _counting(found, session)
+    shown, visit = _counting(found, session), Visit.from_json(found.visit if found else None)
     with pages.services().tenancy.session(where.id) as db:
-        facts = _Facts(db, asked, client)
+        facts = _Facts(where, db, asked, client)
         person = _person(db, session, shown)
         facts.user = person.user if person else None
         now = Situation(
             tenant=where,
-            asked=asked or Visit.from_json(found.visit if found else None),
+            asked=asked or visit,
             person=person,
             facts=facts,
             ip=pages.origin().ip,
             signed_in_here=_signed_in_here(person, session, found),
+            chosen=_chosen(session, found),
             allowed_here=allowed_here,
             max_ages=_max_ages(where, asked),
             allowed_groups=client.allowed_groups if client else frozenset(),
             trusted_client=client.first_party if client else True,
+            demand=_demand(asked, client),
+            client_demands=client is not None and bool(client.metadata.get("require_mfa")),
+            protects=visit.protects,
+            wants=_still_wanted(visit, found),
+            codes_unseen=found is not None and engine.RECOVERY_CODES in found.data,
         )
         step = engine.next_step(now)
+        more, options, has_one = _ways(now, step)
         if person is not None:
             i18n.prefer(person=person.user.claims.get("locale"))
             db.expunge(person.user)
-    return Standing(step, person, session, shown if person is not None and person.is_pending else None)
+    return Standing(
+        step,
+        person,
+        session,
+        shown if person is not None and person.is_pending else None,
+        more,
+        options,
+        has_one,
+    )
 
 
 def wanted(asked: AuthorizationRequest) -> dict[str, frozenset[str]]:
@@ -132,6 +186,41 @@ def _signed_in_here(person: Person | None, session: BrowserSession | None, found
     if person is None or person.is_pending:
         return person is not None
     return session is not None and found is not None and found.signed_in_session == session.sid
+
+
+def _chosen(session: BrowserSession | None, found: Interaction | None) -> str | None:
+    """The choice made in the interaction, as long as it is the account at work."""
+    chosen = found.data.get(engine.CHOOSE) if found else None
+    return chosen if chosen == engine.ANOTHER or (session is not None and chosen == session.sid) else None
+
+
+def _demand(asked: AuthorizationRequest | None, client: ClientRecord | None) -> Demand:
+    """What a request says of `acr`: an essential claim, else the claim or parameter, else the client's default."""
+    if asked is None:
+        return Demand()
+    claim = asked.claims.get("id_token", {}).get("acr") or {}
+    values = claim.get("values", [claim["value"]] if "value" in claim else [])
+    if claim.get("essential") and values:
+        return Demand(_known(values), is_essential=True)
+    default = client.metadata.get("default_acr_values", ()) if client else ()
+    return Demand(_known([*asked.acr_values, *values] or default))
+
+
+def _known(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str) and value in assurance.ACR_VALUES)
+
+
+def _still_wanted(visit: Visit, found: Interaction | None) -> str | None:
+    is_done = found is not None and found.data.get(engine.ENROL) == DONE
+    return None if is_done else visit.wants
+
+
+def _ways(now: Situation, step: Need | Refuse | Done) -> tuple[More | None, tuple[str, ...], bool]:
+    if not isinstance(step, Need) or step.page not in (engine.FACTOR, engine.ENROL):
+        return None, (), False
+    more = second_factor.more(now)
+    options = second_factor.options(now, more) if more is not None else ()
+    return more, options, now.facts.holdings().second_factors > 0
 
 
 def _max_ages(where: TenantContext, asked: AuthorizationRequest | None) -> tuple[int, ...]:

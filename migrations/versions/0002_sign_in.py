@@ -167,4 +167,5 @@ def upgrade() -> None:
     )
     op.add_column("users", sa.Column("terms_version", sa.String(), nullable=True))
     op.add_column("users", sa.Column("terms_agreed_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("users", sa.Column("last_signed_in_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("users", sa.Column("delete_at", sa.DateTime(timezone=True), nullable=True))

@@ -44,6 +44,8 @@ class User(TenantOwned, Model):
     terms_agreed_at: Mapped[datetime | None]
     delete_at: Mapped[datetime | None]
     """When the account goes for good, since the person asked for that; they may still change their mind."""
+    last_signed_in_at: Mapped[datetime | None]
+    """Unset: never yet."""
     disabled_at: Mapped[datetime | None]
 
     @validates("password_hash")

@@ -27,7 +27,7 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
 from app.protocols.login import second_factor
-from app.protocols.login.second_factor import Demand
+from app.protocols.login.second_factor import NOTHING, Demand
 
 SIGN_IN = "sign-in"
 FACTOR = "factor"
@@ -148,7 +148,7 @@ class Situation:
     """Of the client; empty: everybody."""
     trusted_client: bool
     """The tenant's own application, or a page of ours, which needs no consent."""
-    demand: Demand = Demand()
+    demand: Demand = NOTHING
     """The strength of authentication the request asks for."""
     client_demands: bool = False
     """The client demands a second factor of everybody."""

@@ -89,9 +89,9 @@ def _withdraw() -> Response:
     if isinstance(found, Response):
         return found
     consent_id, client_id = form.consent.data or "", form.client.data or ""
-    if bool(consent_id) == bool(client_id):
+    if consent_id and client_id:
         return errors.error_page(400)
-    if consent_id and not ID.fullmatch(consent_id):
+    if not client_id and not ID.fullmatch(consent_id):
         raise NotFound
     parts = pages.services()
     with parts.tenancy.session(found.where.id, write=True) as db:

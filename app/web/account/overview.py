@@ -16,7 +16,7 @@ def _overview() -> Response:
     found = shell.entered("account")
     if isinstance(found, Response):
         return found
-    rows = [row for row in sections.present(sections.RAIL + sections.MORE) if row[0].says]
+    rows = [row for row in sections.present(sections.RAIL) if row[0].says]
     return shell.render(
         "account/overview.html",
         found,

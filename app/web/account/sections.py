@@ -4,12 +4,11 @@ A row counts when its path is a page of this application, so no link leads nowhe
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from flask import current_app
-from flask_babel import lazy_gettext as _
 
 from app.web import pages
+from app.web.i18n import later
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,42 +16,52 @@ class Section:
     """A page of the console."""
 
     path: str
-    label: Any
-    """Translated when it is read."""
-    says: Any = ""
-    """What one does there, in a sentence."""
+    label: str
+    says: str = ""
+    """What one does there, in a sentence. Both are translated where they are said."""
 
 
 RAIL: tuple[Section, ...] = (
-    Section("/", _("Start")),
-    Section("/account", _("Overview")),
-    Section("/account/profile", _("Profile"), _("Your name, picture and other details")),
-    Section("/account/security", _("Sign-in and security"), _("Password, passkeys and second factors")),
-    Section("/account/sessions", _("Sessions"), _("Where you are signed in")),
-    Section("/account/applications", _("Applications"), _("What you allowed, and how to take it back")),
-    Section("/account/data", _("Your data"), _("A copy of everything stored about you")),
+    Section("/", later("Start")),
+    Section("/account", later("Overview")),
+    Section("/account/profile", later("Profile"), later("Your name, picture and other details")),
+    Section(
+        "/account/security", later("Sign-in and security"), later("Password, passkeys and second factors")
+    ),
+    Section("/account/sessions", later("Sessions"), later("Where you are signed in")),
+    Section(
+        "/account/applications", later("Applications"), later("What you allowed, and how to take it back")
+    ),
+    Section("/account/data", later("Your data"), later("A copy of everything stored about you")),
 )
 
 SECURITY: tuple[Section, ...] = (
-    Section("/account/password", _("Password"), _("Change it, or set one")),
-    Section("/account/passkeys", _("Passkeys"), _("Sign in with this device or a security key")),
+    Section("/account/password", later("Password"), later("Change it, or set one")),
+    Section("/account/passkeys", later("Passkeys"), later("Sign in with this device or a security key")),
     Section(
-        "/account/factors", _("Second factors"), _("Authenticator app, text messages and recovery codes")
+        "/account/factors",
+        later("Second factors"),
+        later("Authenticator app, text messages and recovery codes"),
     ),
-    Section("/account/factors/totp", _("Authenticator app"), _("Six digits from an app on your phone")),
-    Section("/account/factors/sms", _("Text messages"), _("A code sent to your phone")),
-    Section("/account/factors/recovery-codes", _("Recovery codes"), _("For the day you lose your phone")),
     Section(
-        "/account/factors/trusted-devices", _("Trusted devices"), _("Browsers that skip the second factor")
+        "/account/factors/totp", later("Authenticator app"), later("Six digits from an app on your phone")
     ),
-    Section("/account/email", _("E-mail address"), _("Where links and notices go")),
+    Section("/account/factors/sms", later("Text messages"), later("A code sent to your phone")),
+    Section(
+        "/account/factors/recovery-codes", later("Recovery codes"), later("For the day you lose your phone")
+    ),
+    Section(
+        "/account/factors/trusted-devices",
+        later("Trusted devices"),
+        later("Browsers that skip the second factor"),
+    ),
+    Section("/account/email", later("E-mail address"), later("Where links and notices go")),
 )
 
-MORE: tuple[Section, ...] = (
-    Section("/account/email", _("E-mail address"), _("Where links and notices go")),
-    Section("/account/delete", _("Delete your account"), _("With time to change your mind")),
+LEAVING: tuple[Section, ...] = (
+    Section("/account/delete", later("Delete your account"), later("With time to change your mind")),
 )
-"""Reached from the overview."""
+"""Reached from the data page."""
 
 
 def present(rows: tuple[Section, ...]) -> list[tuple[Section, str]]:

@@ -79,6 +79,9 @@ ACR_UNMET = _case(
 # What `prompt=none` turns an unmet requirement into, and what a person decides.
 LOGIN_REQUIRED = _case("login_required", "The person has to sign in.", "session.missing")
 CONSENT_REQUIRED = _case("consent_required", "The person has to allow access.", "consent.missing")
+ACCOUNT_SELECTION_REQUIRED = _case(
+    "account_selection_required", "The person has to choose an account.", "session.unchosen"
+)
 INTERACTION_REQUIRED = _case(
     "interaction_required", "The person has to do something first.", "interaction.needed"
 )
