@@ -1,5 +1,6 @@
 """`watchword apply`: one file, one transaction."""
 
+import base64
 import os
 import sys
 from dataclasses import asdict
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from app.web.services import Services
 
 WOULD_CHANGE = 3
+_PICTURES = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml", ".ico": "image/x-icon"}
 
 
 @click.command()
@@ -83,7 +85,15 @@ def sources_of(file: str) -> "Sources":
     from app.domain.apply.document import Sources
 
     folder = Path() if file == "-" else Path(file).parent
-    return Sources(os.environ, lambda path: (folder / path).read_text("utf-8"))
+    return Sources(os.environ, lambda path: _read_source(folder / path))
+
+
+def _read_source(path: Path) -> str:
+    """The text of a file; of a picture, a `data:` URL."""
+    kind = _PICTURES.get(path.suffix.lower())
+    if kind is None:
+        return path.read_text("utf-8")
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def tell(report: "Report", *, dry_run: bool, as_json: bool) -> None:
