@@ -18,7 +18,7 @@ from app.kernel.errors import Problem
 PICTURES = {"logo": "logo", "logo_dark": "logo-dark", "icon": "icon"}
 """Settings that are pictures, and what their assets are called."""
 STORED = "sha256:"
-"""What a stored picture's setting begins with; the digest of the asset follows."""
+"""What a stored picture's setting begins with; the digest of the asset and its kind follow."""
 
 LIGHT_GROUNDS: tuple[Rgb, ...] = ((0xF4, 0xF3, 0xEF), (0xFF, 0xFE, 0xFB), (0xFF, 0xFF, 0xFF))
 DARK_GROUNDS: tuple[Rgb, ...] = ((0x12, 0x15, 0x17), (0x1A, 0x1E, 0x21))
@@ -206,12 +206,17 @@ def keep(
             session.delete(row)
         return None
     if text.startswith(STORED):
-        if row is None or STORED + row.digest != text:
+        if row is None or stored_name(row.digest, row.content_type) != text:
             raise pictures.refused("there is no picture of this digest here; give the picture itself")
         return text
     picture = pictures.read(text)
     put(session, tenant_id, name, picture, row=row, source=source)
-    return STORED + picture.digest
+    return stored_name(picture.digest, picture.content_type)
+
+
+def stored_name(digest: str, content_type: str) -> str:
+    """What the setting of a stored picture says."""
+    return f"{STORED}{digest}.{pictures.EXTENSIONS[content_type]}"
 
 
 def put(

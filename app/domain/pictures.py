@@ -17,7 +17,7 @@ MAX_BYTES = 100 * 1024
 MAX_PIXELS = 2048
 
 PNG, WEBP, SVG, ICO = "image/png", "image/webp", "image/svg+xml", "image/x-icon"
-KINDS = (PNG, WEBP, SVG, ICO)
+EXTENSIONS = {PNG: "png", WEBP: "webp", SVG: "svg", ICO: "ico"}
 
 _DATA = re.compile(r"data:[a-z0-9.+/-]+(;charset=[a-z0-9-]+)?;base64,([A-Za-z0-9+/=\s]*)", re.IGNORECASE)
 _SVG_ELEMENTS = frozenset(

@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.protocols.login import engine
-from app.web import browser, consent_page, pages, turns
+from app.web import browser, consent_page, i18n, pages, turns
 from app.web.page_forms import ChooseForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -17,7 +17,7 @@ def show(turn: Turn, standing: Standing) -> Response:
         opener=True,
         action=turn.action,
         csrf=make_token(turn.bound_to),
-        client_name=client.name if client else "",
+        client_name=i18n.client_name(client) if client else "",
         accounts=[(account.session.sid, consent_page.person_view(user)) for account, user in present],
         another=engine.ANOTHER,
         can_cancel=turn.asked is not None,

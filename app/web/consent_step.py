@@ -10,7 +10,7 @@ from app.infra.audit import Event
 from app.kernel import uris
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import consent_page, endings, errors, pages, sign_in
+from app.web import branding, consent_page, endings, errors, i18n, pages, sign_in
 from app.web.page_forms import ConsentForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -29,7 +29,8 @@ def show(turn: Turn, standing: Standing) -> Response:
         action=turn.action,
         csrf=make_token(turn.bound_to),
         session_id=standing.session.sid if standing.session else "",
-        client_name=client.name,
+        client_name=i18n.client_name(client),
+        client_logo=branding.client_logo(client),
         groups=consent_page.groups(asked.by_resource, resources, turn.where),
         loopback_only=all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
         redirect_host=redirect_host(asked.redirect_uri),

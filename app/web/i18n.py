@@ -6,7 +6,7 @@ given to `_()` where it is said.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, Response, g, request
 from flask_babel import Babel, Domain, get_locale, refresh
 
+from app.domain.clients import ClientRecord
 from app.domain.tenants import TenantContext
 from app.kernel import languages, paths
 from app.kernel.languages import SOURCE as DEFAULT
@@ -155,6 +156,25 @@ def direction(tag: str) -> str:
 def best_for(where: TenantContext, wanted: Sequence[str]) -> str:
     """The language a tenant writes to somebody in, of whom this much is known."""
     return languages.best(wanted, offered(where)) or where.settings.languages.default
+
+
+def in_language(texts: Mapping[str, str], where: TenantContext) -> str:
+    """The text for whoever reads: in their language, else the tenant's, else English, else any there is."""
+    tag = languages.best((language(), where.settings.languages.default, DEFAULT), tuple(texts))
+    return texts[tag] if tag else next(iter(texts.values()), "")
+
+
+def of_client(client: ClientRecord, member: str) -> str:
+    """What a client says of itself for whoever reads: `client_name#de` before `client_name` (RFC 7591 section 2.2)."""
+    prefix = f"{member}#"
+    own = {key.removeprefix(prefix): key for key in client.metadata if key.startswith(prefix)}
+    tag = languages.best([language()], tuple(own))
+    return str(client.metadata.get(own[tag] if tag else member) or "")
+
+
+def client_name(client: ClientRecord) -> str:
+    """What a client is called, in the reader's language where it has such a name."""
+    return of_client(client, "client_name") or client.name
 
 
 def _here() -> str:

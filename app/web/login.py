@@ -8,11 +8,24 @@ from dataclasses import replace
 from flask import Flask, Response, request
 
 from app.domain.sessions import BrowserSession
+from app.domain.tenants import TenantContext
 from app.protocols.login import engine
 from app.protocols.login.engine import Done, Need, Refuse, Visit
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import consent_page, endings, errors, oauth, pages, session_start, standings, steps, turns
+from app.web import (
+    consent_page,
+    endings,
+    errors,
+    factor_pages,
+    i18n,
+    oauth,
+    pages,
+    session_start,
+    standings,
+    steps,
+    turns,
+)
 from app.web.page_forms import PageForm, checked, make_token
 from app.web.session_start import Accepted
 from app.web.standings import Standing
@@ -94,7 +107,13 @@ def _started(turn: Turn, standing: Standing) -> Accepted:
     if standing.shown is None or standing.user is None:
         raise RuntimeError("a session starts for somebody")
     asked = turn.asked
-    return session_start.start(turn.where, standing.user, standing.shown, asked.client_id if asked else None)
+    return session_start.start(
+        turn.where,
+        standing.user,
+        standing.shown,
+        asked.client_id if asked else None,
+        trust=factor_pages.TRUST in turn.found.data,
+    )
 
 
 def _answer(turn: Turn, standing: Standing, *, after_post: bool) -> Response:
@@ -128,11 +147,27 @@ def _not_allowed_page(turn: Turn, standing: Standing, step: Refuse) -> Response:
         403,
         opener=True,
         reason=step.reason,
-        client_name=client.name if client else "",
+        address=pages.origin().ip,
+        hours=_hours(turn.where),
+        client_name=i18n.client_name(client) if client else "",
         person=consent_page.person_view(standing.user),
         action=turn.action,
         csrf=make_token(turn.bound_to),
     )
+
+
+def _hours(where: TenantContext) -> dict[str, str] | None:
+    """When people may work, in the words of their language."""
+    hours = where.settings.hours
+    if hours is None:
+        return None
+    names = i18n.locale_of(i18n.language()).days["stand-alone"]["wide"]
+    return {
+        "days": ", ".join(names[day - 1] for day in hours.days),
+        "start": f"{hours.start}:00",
+        "end": f"{hours.end}:00",
+        "timezone": hours.timezone,
+    }
 
 
 def _switch(turn: Turn, asked: AuthorizationRequest) -> Response:

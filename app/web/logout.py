@@ -1,10 +1,11 @@
 """Signing out, asked for by the person or by an application."""
 
 import json
+from collections.abc import Sequence
 
 from flask import Flask, Response, request
 
-from app.domain import assurance, grants, users
+from app.domain import assurance, users
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra import audit, limits
@@ -16,10 +17,13 @@ from app.protocols.oauth import logout
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.logout import LogoutRequest
 from app.protocols.oauth.responses import Redirection
-from app.web import account, consent_page, errors, oauth, pages
+from app.web import browser, consent_page, errors, i18n, oauth, pages
+from app.web.account import shell
 from app.web.forms import is_form
 from app.web.page_forms import ConfirmForm, checked, make_token
 
+ALL = "all"
+"""The step that ends every session of this browser."""
 KIND = "logout"
 LIFETIME_SECONDS = 600
 
@@ -78,74 +82,86 @@ def _ask_again() -> Response:
 
 def _decide(where: TenantContext, asked: LogoutRequest) -> Response:
     """Sign out at once where the application proved that it knows this sign-in; else ask."""
-    session = oauth.current_session(where)
-    if session is None:
+    session, present = oauth.current_session(where), browser.accounts(where)
+    if not present:
         # Nothing to end. Going back needs more than a link anybody can make.
         return _leave(where, asked if asked.user_id else LogoutRequest(), after_post=False)
-    if asked.user_id is not None and asked.is_about(session.user_id, session.sid):
-        _end(where, session, asked)
+    meant = [a.session for a in present if asked.user_id and asked.is_about(a.session.user_id, a.session.sid)]
+    if meant:
+        _end(where, meant, asked)
         return _leave(where, asked, after_post=False)
     client = pages.services().clients.get(where.id, asked.client_id) if asked.client_id else None
     with pages.services().tenancy.session(where.id) as db:
-        user = users.get(db, session.user_id)
+        user = users.get(db, session.user_id) if session else None
         person = consent_page.person_view(user) if user else None
     return pages.page(
         "logout/confirm.html",
         opener=True,
-        client_name=client.name if client else "",
+        client_name=i18n.client_name(client) if client else "",
         person=person,
         action=pages.url("logout"),
-        csrf=make_token(account.binding(pages.cookies().read(where) or "")),
+        csrf=make_token(shell.bound_here()),
         confirmed=_keep(where, asked) if asked.client_id else "",
+        several=len(present) > 1,
         home=pages.url("start"),
     )
 
 
 def _confirmed() -> Response:
     where = pages.tenant()
-    session = oauth.current_session(where)
-    if session is None:
+    present = browser.accounts(where)
+    if not present:
         return _leave(where, LogoutRequest(), after_post=True)
-    form = checked(ConfirmForm, account.binding(pages.cookies().read(where) or ""))
+    form = checked(ConfirmForm, shell.bound_here())
     asked = (_kept(where, form.confirmed.data) if form.confirmed.data else None) or LogoutRequest()
-    _end(where, session, asked)
+    session = oauth.current_session(where)
+    # Without an account at work there is nobody else to mean than all of them.
+    of_all = form.step.data == ALL or session is None
+    _end(where, [a.session for a in present if of_all or (session and a.session.sid == session.sid)], asked)
     return _leave(where, asked, after_post=True)
 
 
-def _end(where: TenantContext, session: BrowserSession, asked: LogoutRequest) -> None:
-    """End the session, its access tokens, and every grant that lives no longer than it."""
-    parts = pages.services()
-    origin = pages.origin()
+def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: LogoutRequest) -> None:
+    """End sessions, their access tokens, and every grant that lives no longer than they."""
+    parts, origin = pages.services(), pages.origin()
     with parts.tenancy.session(where.id, write=True) as db:
-        grants.revoke_of_session(db, where.id, session.sid, log=parts.revocations)
-        parts.sessions.end(db, where, session)
-        user = users.get(db, session.user_id)
-        audit.record(
-            db,
-            Event(
-                "auth.logout",
-                tenant_id=where.id,
-                outcome="success",
-                user_id=session.user_id,
-                email=user.email if user else None,
-                ip=origin.ip,
-                user_agent=origin.user_agent,
-                mfa_used=assurance.has_second_factor(session.amr),
-                session_id=session.sid,
-                client_id=asked.client_id,
-                data={"initiator": "client" if asked.client_id else "user"},
-            ),
-        )
+        for session in sessions:
+            parts.sessions.end(db, where, session)
+            user = users.get(db, session.user_id)
+            audit.record(
+                db,
+                Event(
+                    "auth.logout",
+                    tenant_id=where.id,
+                    outcome="success",
+                    user_id=session.user_id,
+                    email=user.email if user else None,
+                    ip=origin.ip,
+                    user_agent=origin.user_agent,
+                    mfa_used=assurance.has_second_factor(session.amr),
+                    session_id=session.sid,
+                    client_id=asked.client_id,
+                    data={"initiator": "client" if asked.client_id else "user"},
+                ),
+            )
+    browser.forget(where, {session.sid for session in sessions})
 
 
 def _leave(where: TenantContext, asked: LogoutRequest, *, after_post: bool) -> Response:
+    if oauth.current_session(where) is None:
+        pages.cookies().put(where, None)
     target = asked.target()
     if target is not None:
-        response = oauth.answer(Redirection(target), after_post=after_post)
-    else:
-        response = pages.page("logout/signed_out.html", opener=True, sign_in=pages.url("start"))
-    pages.cookies().delete(response, where)
-    return response
+        return oauth.answer(Redirection(target), after_post=after_post)
+    beside = browser.people(where, browser.accounts(where))
+    return pages.page(
+        "logout/signed_out.html",
+        opener=True,
+        sign_in=pages.url("start"),
+        beside=[consent_page.person_view(user) for _, user in beside],
+        action=pages.url("logout"),
+        csrf=make_token(shell.bound_here()),
+    )
 
 
 def _refused(case: Case) -> Response:

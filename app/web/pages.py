@@ -3,7 +3,7 @@
 import hashlib
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, make_response, render_template, request, url_for
@@ -17,6 +17,9 @@ from app.web import i18n
 from app.web.cookies import Cookies
 from app.web.headers import HSTS_SECONDS
 from app.web.services import Services
+
+if TYPE_CHECKING:
+    from app.web import branding
 
 MAX_BODY_BYTES = 64 * 1024
 ASSET_SECONDS = 31_536_000
@@ -67,19 +70,29 @@ def url(endpoint: str, **values: Any) -> str:
 
 
 def page(
-    template: str, status: int = 200, *, form_action: str = "'self'", opener: bool = False, **values: Any
+    template: str,
+    status: int = 200,
+    *,
+    form_action: str = "'self'",
+    opener: bool = False,
+    look: "branding.Look | None" = None,
+    **values: Any,
 ) -> Response:
-    """A page of the current tenant.
+    """A page of the current tenant, in its looks or in those given.
 
     `form_action` is the Content-Security-Policy source its forms may go to. With `opener` the window that opened it
     keeps its handle: an application signs in in a pop-up and is told by it.
     """
+    from app.web import branding
+
     where: TenantContext | None = request.environ.get("watchword.tenant")
     switch = form_action == "'self'"
+    look = look or (branding.look_of(where) if where else branding.Look("Watchword"))
     body = render_template(
         template,
         **i18n.page_values(where, switch=switch),
-        tenant_name=where.name if where else "Watchword",
+        look=look,
+        tenant_name=look.name,
         place=urlsplit(where.issuer).netloc if where else "",
         reference=reference(),
         asset=_asset,
@@ -112,10 +125,25 @@ def in_words(moment: datetime) -> str:
 
 def register(app: Flask, parts: Services) -> None:
     """Add every page to the application."""
-    from app.web import account, errors, first_admin, login, logout, mailbox_page, oauth
-    from app.web import email_pages, invitation, recover, registration, registration_link, reset
+    from app.web import (
+        account,
+        branding,
+        email_pages,
+        errors,
+        first_admin,
+        invitation,
+        login,
+        logout,
+        mailbox_page,
+        oauth,
+        recover,
+        registration,
+        registration_link,
+        reset,
+    )
 
     i18n.register(app)
+    branding.register(app)
     errors.register(app)
     app.before_request(_prepare)
     app.after_request(_protect)

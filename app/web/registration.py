@@ -109,7 +109,7 @@ def _address_page(turn: Turn, email: str = "", fault: str = "") -> Response:
         opener=True,
         action=pages.url("register_address_step", interaction_id=turn.found.id),
         csrf=make_token(turn.bound_to),
-        client_name=client.name if client else "",
+        client_name=i18n.client_name(client) if client else "",
         email=email,
         fault=fault,
         domains=turn.where.settings.registration.domains

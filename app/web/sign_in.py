@@ -1,5 +1,7 @@
 """The sign-in page."""
 
+import time
+
 from flask import Response
 
 from app.domain import registration
@@ -9,7 +11,7 @@ from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
 from app.protocols.login.factors.password import PasswordFactor
-from app.web import errors, pages, turns
+from app.web import branding, errors, i18n, lockout, pages, turns
 from app.web.page_forms import SignInForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -31,6 +33,7 @@ def show(turn: Turn, standing: Standing) -> Response:
 
 def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     """One attempt with user name and password."""
+    started = time.monotonic()
     where, parts, asked = turn.where, pages.services(), turn.asked
     login, password = (form.username.data or "").strip(), form.password.data or ""
     device = Devices(parts.vault).open(where.id, pages.cookies().read(where, "device"))
@@ -41,6 +44,7 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     outcome = factor.attempt(where, login, password, device=device, origin=origin)
     if isinstance(outcome, Blocked):
         errors.note(outcome.reason, "sign-in refused before anything was checked")
+        lockout.tell(where, outcome, started)
         response = page(turn, username=login, fault=_wait(outcome.retry_after_seconds), status=429)
         response.headers["Retry-After"] = str(outcome.retry_after_seconds)
         return response
@@ -74,7 +78,8 @@ def page(
         opener=True,
         action=turn.action,
         csrf=make_token(turn.bound_to),
-        client_name=client.name if client else "",
+        client_name=i18n.client_name(client) if client else "",
+        client_logo=branding.client_logo(client),
         why=_WHY.get(reason, ""),
         fault=fault,
         username=username,

@@ -14,7 +14,6 @@ from app.protocols.login.engine import Visit
 from app.protocols.login.factors.outcome import Verified
 from app.protocols.login.interactions import Interaction, Interactions, Shown
 from app.protocols.oauth import responses
-from app.protocols.oauth.responses import Address
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
 from app.web import errors, i18n, oauth, pages
@@ -92,8 +91,15 @@ def shows(turn: Turn, verified: Verified) -> Turn | Response:
     return change(turn, shown=_shown(verified), data={})
 
 
-def adds(turn: Turn, before: Shown | BrowserSession, verified: Verified) -> Turn | Response:
-    """Somebody showed one more factor: besides what they showed here, or besides what their session says."""
+def adds(
+    turn: Turn,
+    before: Shown | BrowserSession,
+    verified: Verified,
+    *,
+    data: dict[str, Any] | None = None,
+) -> Turn | Response:
+    """Somebody showed one more factor: besides what they showed here, or besides what their session says. `data` is
+    what the pages keep from now on, where that changes."""
     shown = Shown(
         verified.user_id,
         verified.user_epoch,
@@ -103,7 +109,7 @@ def adds(turn: Turn, before: Shown | BrowserSession, verified: Verified) -> Turn
         known_device=verified.known_device or (isinstance(before, Shown) and before.known_device),
         session=before.session if isinstance(before, Shown) else before.sid,
     )
-    return change(turn, shown=shown)
+    return change(turn, shown=shown, **({} if data is None else {"data": data}))
 
 
 def _shown(verified: Verified) -> Shown:
@@ -144,7 +150,7 @@ def expired(where: TenantContext, interaction_id: str, stub: Stub | None) -> Res
     bound_to = f"return:{interaction_id}:{stub.secret}"
     address = None
     if stub.redirect_uri is not None and client.allows_redirect(stub.redirect_uri):
-        address = Address(stub.redirect_uri, stub.response_mode, stub.state, where.issuer)
+        address = oauth.address(where, client, stub.redirect_uri, stub.response_mode, stub.state)
     if address and not link and request.method == "POST" and request.form.get("step") == "return":
         checked(PageForm, bound_to)
         response = oauth.answer(responses.refusal(address, refusals.EXPIRED), after_post=True)
@@ -154,7 +160,7 @@ def expired(where: TenantContext, interaction_id: str, stub: Stub | None) -> Res
         "login/expired.html",
         400,
         opener=True,
-        client_name=client.name,
+        client_name=i18n.client_name(client),
         link=link,
         action=pages.url("interaction", interaction_id=interaction_id) if address else "",
         csrf=make_token(bound_to),

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, Response
 
 from app.domain import consents
-from app.web import consent_page, pages
+from app.web import i18n, pages
 from app.web.account import shell
 
 
@@ -26,12 +26,11 @@ def _start() -> Response:
         client = pages.services().clients.get(where.id, consent.client_id)
         if client is not None and consent.client_id not in apps:
             link = client.metadata.get("initiate_login_uri") or client.metadata.get("client_uri")
-            apps[consent.client_id] = {"name": client.name, "link": link, "since": consent.updated_at}
+            apps[consent.client_id] = {"name": i18n.client_name(client), "link": link, "since": consent.updated_at}
     return shell.render(
         "account/start.html",
         found,
         "/",
-        person=consent_page.person_view(user),
         apps=list(apps.values()),
         is_admin=found.access.allows("clients:write"),
         issuer=where.issuer,
