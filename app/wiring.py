@@ -2,12 +2,13 @@
 
 from sqlalchemy import select
 
-from app.domain import client_secrets, refresh, system_access
+from app.domain import authenticators, client_secrets, refresh, system_access
 from app.domain.authorization_details import DetailsTypes
 from app.domain.bot_defence import ProofOfWork
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
-from app.domain.models import Client, OutboxMessage, RefreshFamily, Tenant
+from app.domain.devices_pending import DevicesPending
+from app.domain.models import Authenticator, Client, OutboxMessage, RefreshFamily, Tenant
 from app.domain.new_passwords import NewPasswords
 from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
@@ -16,7 +17,7 @@ from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenants import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
-from app.infra import breached, database, mail
+from app.infra import breached, database, mail, sms
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.geoip import GeoFile
@@ -26,6 +27,7 @@ from app.infra.outbox import Outbox
 from app.infra.pairwise import PairwiseSubjects
 from app.infra.passwords import Passwords
 from app.infra.rewrap import SealedColumn, SealedMember
+from app.infra.sms import Texter
 from app.infra.state import StateStore
 from app.infra.state import sql as sql_state
 from app.infra.tenancy import SystemReason, Tenancy
@@ -33,6 +35,8 @@ from app.infra.vault import DeploymentSecrets, Vault
 from app.infra.versions import ConfigVersions
 from app.kernel.settings import Settings
 from app.protocols.oauth.client_keys import ClientKeys
+from app.protocols.oauth.dpop import Dpop
+from app.protocols.oauth.sender import Sender
 from app.serving.sizing import SIGN_IN_THREADS, THREADS, hashing_threads
 from app.web.services import Services
 
@@ -42,6 +46,8 @@ SEALED = (
     SealedColumn(refresh.PURPOSE, RefreshFamily, "secret_sealed", "id"),
     SealedColumn(client_secrets.PURPOSE, Client, "secret_sealed", "client_id"),
     SealedColumn(client_secrets.PURPOSE, Client, "former_secret_sealed", "client_id"),
+    SealedColumn(authenticators.PURPOSE, Authenticator, "secret_sealed", "id"),
+    SealedMember(sms.PURPOSE, OutboxMessage, "payload", "id", "sealed", "id", ("topic", sms.TOPIC)),
     SealedMember(mail.PURPOSE, OutboxMessage, "payload", "id", "sealed", "id", ("topic", mail.TOPIC)),
 )
 """What `keys rewrap` seals anew beside the keyring's own."""
@@ -86,7 +92,9 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         client_keys=ClientKeys(fetcher),
         outbox=Outbox(tenancy),
         mailer=Mailer(settings, vault, tenancy),
+        sms=Texter(vault, sms.sender_of(settings)),
         tenants=tenants,
+        sender=Sender(Dpop(deployment_secrets.pepper), settings.mtls_url),
         clients=ClientDirectory(tenancy, cache),
         resources=ResourceDirectory(tenancy, cache, tenants.issuer_of),
         details_types=DetailsTypes(tenancy, cache),
@@ -97,6 +105,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         revocations=revocations,
         sessions=Sessions(store, revocations),
         trusted_issuers=TrustedIssuers(tenancy, cache),
+        devices=DevicesPending(store, deployment_secrets.pepper),
         bot_defence=ProofOfWork(store, deployment_secrets.pepper),
         places=Places(GeoFile(settings.geoip_file).record if settings.geoip_file else None),
     )

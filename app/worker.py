@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from app import housekeeping
-from app.infra import audit, heartbeat, logs, mail, metrics
+from app.infra import audit, heartbeat, logs, mail, metrics, sms
 from app.infra.audit_appender import BATCH, AuditAppender
 from app.infra.outbox import DeliveryFailed, Handler, Outbox
 from app.infra.queue import DirectQueue, Handed, Queue, StreamQueue
@@ -80,7 +80,11 @@ class Worker:
         self.consumer = socket.gethostname()
         self._services = services
         self._outbox = outbox or services.outbox
-        self._handlers = {mail.TOPIC: services.mailer.deliver} if handlers is None else dict(handlers)
+        self._handlers = (
+            {mail.TOPIC: services.mailer.deliver, sms.TOPIC: services.sms.deliver}
+            if handlers is None
+            else dict(handlers)
+        )
         self._appender = AuditAppender(
             services.tenancy,
             services.state,

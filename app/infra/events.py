@@ -155,6 +155,13 @@ EVENTS: tuple[EventType, ...] = (
         "No token was issued.",
     ),
     _row(
+        "authorization.refused",
+        "authorization_refused",
+        AUTHORIZE_SESSION,
+        "endpoint error",
+        "An authorization request of a known client was refused.",
+    ),
+    _row(
         "token.revoked",
         "token_revoked",
         AUTHORIZE_SESSION,

@@ -12,8 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from urllib.parse import SplitResult
 
@@ -76,21 +76,45 @@ class Fetcher:
 
         With `content_types`, a 200 of another type is refused. Raises `FetchFailed`.
         """
+        fetched = self._send(_Message("GET", accept=accept), url, max_bytes, timeout_seconds)
+        _check_type(fetched, content_types)
+        return fetched
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        content_type: str,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        accept: str = "application/json",
+    ) -> Fetched:
+        """The answer to a POST, whatever its status. `headers` go along, such as `Authorization`.
+
+        May have arrived where this raises `FetchFailed`; it is sent to another address of the host only when the
+        connection to the first could not be made.
+        """
+        message = _Message("POST", body, {**(headers or {}), "Content-Type": content_type}, accept)
+        return self._send(message, url, max_bytes, timeout_seconds)
+
+    def _send(self, message: "_Message", url: str, max_bytes: int, timeout_seconds: float) -> Fetched:
         deadline = _Deadline(timeout_seconds)
         parts, host, port = _checked(url)
         fault: Exception | None = None
         for address in self._addresses(parts.scheme, host, port, deadline)[:_MAX_ADDRESSES]:
             connection = self._connection(parts.scheme, host, port, address, deadline.remaining())
             try:
-                fetched = _exchange(connection, parts, accept, max_bytes, deadline)
+                connection.connect()
+                return _exchange(connection, parts, message, max_bytes, deadline)
             except (HTTPError, HTTPException, OSError) as failed:
                 fault = failed
                 deadline.remaining()
-                continue
+                if message.body is not None and connection.sock is not None:
+                    break
             finally:
                 connection.close()
-            _check_type(fetched, content_types)
-            return fetched
         raise FetchFailed("fetch.failed", f"{url}: {type(fault).__name__}: {fault}") from fault
 
     def _addresses(self, scheme: str, host: str, port: int, deadline: "_Deadline") -> list[Address]:
@@ -117,6 +141,16 @@ class Fetcher:
         return HTTPSConnection(
             str(address), port, timeout=timeout_seconds, ssl_context=self._tls, server_hostname=host
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What is asked, of whichever address answers."""
+
+    method: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accept: str = "*/*"
 
 
 def _check_type(fetched: Fetched, wanted: Sequence[str] | None) -> None:
@@ -204,20 +238,27 @@ def _in_time(resolve: Resolve, host: str, port: int, deadline: _Deadline) -> Seq
 
 
 def _exchange(
-    connection: HTTPConnection, parts: SplitResult, accept: str, max_bytes: int, deadline: _Deadline
+    connection: HTTPConnection, parts: SplitResult, message: _Message, max_bytes: int, deadline: _Deadline
 ) -> Fetched:
-    connection.connect()
     peer = connection.sock
     assert peer is not None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {
         "Host": parts.netloc,
-        "Accept": accept,
+        "Accept": message.accept,
         "Accept-Encoding": "identity",
         "User-Agent": _USER_AGENT,
+        **message.headers,
     }
     with deadline.enforced(peer):
-        connection.request("GET", target, headers=headers, preload_content=False, decode_content=False)
+        connection.request(
+            message.method,
+            target,
+            body=message.body,
+            headers=headers,
+            preload_content=False,
+            decode_content=False,
+        )
         with contextlib.closing(connection.getresponse()) as response:
             return _read(response, max_bytes)
 

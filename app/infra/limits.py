@@ -83,6 +83,8 @@ USERINFO_FAILURES = Limit("userinfo_failures", 100, 300)
 """Requests to UserInfo from one network with a token that is none. `count`, when it failed; good ones always pass."""
 API_FAILURES = Limit("api_failures", 100, 300)
 """Requests to our own API from one network with a token that is none. `count`, when it failed."""
+REQUEST_URIS = Limit("request_uris", 60, 60)
+"""Requests by reference of one client from one network: each makes us knock at the client's door. `count`."""
 AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""
@@ -107,6 +109,26 @@ EMAIL_CHANGES = Limit("email_changes", 5, 3600)
 """Other addresses one person asks for, and confirmations sent again. `count`."""
 LOCKOUT_NOTICE = Limit("lockout_notice", 1, 86400)
 """Mails to one person that their account was locked. `count`."""
+CODES_BY_MAIL = Limit("codes_by_mail", 5, 900)
+"""Codes and links to sign in, sent by e-mail to one person. `count`."""
+CODES_BY_MAIL_DAY = Limit("codes_by_mail_day", 20, 86400)
+"""The same in a day. `count`."""
+CODES_BY_TEXT = Limit("codes_by_text", 3, 900)
+"""Codes sent by text message to one person. `count`."""
+CODES_BY_TEXT_DAY = Limit("codes_by_text_day", 10, 86400)
+"""The same in a day. `count`."""
+CODES_BY_TEXT_ALL = Limit("codes_by_text_all", 500, 3600)
+"""Text messages of one tenant: somebody who earns by every message has to be stopped somewhere. `count`."""
+CODES_NETWORK = Limit("codes_network", 30, 3600)
+"""Codes sent for one network, to whomever. `count`."""
+DEVICE_NETWORK = Limit("device_network", 100, 300)
+"""Device requests from one network. `count`."""
+DEVICE_CLIENT = Limit("device_client", 3000, 300)
+"""Device requests of one client: a public one is anybody. `count`."""
+DEVICE_CODES = Limit("device_codes", 20, 300)
+"""Device codes typed from one network that are none. `count`, when it was none."""
+DEVICE_CODES_ALL = Limit("device_codes_all", 2000, 300)
+"""The same of a whole tenant: what many networks together may guess. `count`, when it was none."""
 
 LIMITS = (
     CLIENT_REQUESTS,
@@ -114,6 +136,7 @@ LIMITS = (
     NETWORK_FAILURES,
     USERINFO_FAILURES,
     API_FAILURES,
+    REQUEST_URIS,
     AUTHORIZE,
     SIGN_IN_NETWORK,
     FIRST_ADMIN,
@@ -125,6 +148,16 @@ LIMITS = (
     RESET_NETWORK,
     EMAIL_CHANGES,
     LOCKOUT_NOTICE,
+    CODES_BY_MAIL,
+    CODES_BY_MAIL_DAY,
+    CODES_BY_TEXT,
+    CODES_BY_TEXT_DAY,
+    CODES_BY_TEXT_ALL,
+    CODES_NETWORK,
+    DEVICE_NETWORK,
+    DEVICE_CLIENT,
+    DEVICE_CODES,
+    DEVICE_CODES_ALL,
 )
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""
 

@@ -54,16 +54,47 @@ class Settings:
         (),
         "Special-use networks (CIDR) or host names, comma-separated, that outbound fetches may reach all the same.",
     )
+    mtls_url: str = _setting(
+        "",
+        "The origin of a proxy's address that asks clients for TLS certificates (`mtls_endpoint_aliases`), "
+        "such as https://mtls.id.example.com. Empty: none, or the base URL asks for them itself.",
+    )
+    mtls_proxy_secret: str = _setting(
+        "",
+        "What a trusted proxy shows in X-Watchword-Proxy-Secret to be believed about client certificates; "
+        "at least 32 characters. Empty: nobody is.",
+    )
     tls_cert: Path | None = _setting(None, "Certificate chain (PEM) for TLS of our own.")
     tls_key: Path | None = _setting(None, "Private key (PEM) for TLS of our own.")
+    tls_client_ca: Path | None = _setting(
+        None,
+        "Certificates (PEM) of the authorities whose client certificates TLS of our own accepts, with gunicorn. "
+        "Unset: clients are not asked.",
+    )
     smtp_url: str = _setting(
         "", "smtp://[user:password@]host:port or smtps://…; empty on loopback: the mailbox page."
+    )
+    sms_url: str = _setting(
+        "",
+        "The https URL of a service that sends text messages, asked by POST. Empty: there are none, and people are not "
+        "offered codes by text message.",
+    )
+    sms_token: str = _setting("", "Sent to it as `Authorization: Bearer`. Empty: no such header.")
+    sms_body: str = _setting(
+        '{"to": "{to}", "text": "{text}"}',
+        "What is posted: JSON, or a form such as `To={to}&Body={text}`. `{to}` becomes the number (E.164) and `{text}` "
+        "the message, each written as the format wants it.",
     )
     mail_from: str = _setting("", "The sender's address. Empty: no-reply at the base URL's host.")
     geoip_file: Path | None = _setting(
         None,
         "A file in the MaxMind DB format with cities or countries, such as GeoLite2-City.mmdb: the places of sessions "
         "are named from it. Replaced by a newer one, it is read anew within a minute.",
+    )
+    breached_passwords: str = _setting(
+        "",
+        "Known leaked passwords no new password may be one of: a file of SHA-1 hashes in order, as Have I Been Pwned "
+        "gives it, or the https URL of a range service, which is asked by five characters of the hash. Empty: none.",
     )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
@@ -76,6 +107,11 @@ class Settings:
     def is_https(self) -> bool:
         """Whether people reach us over TLS, so that cookies may be `__Host-` and `Secure`."""
         return self.base_url.startswith("https://")
+
+    @property
+    def has_certificates_from_proxy(self) -> bool:
+        """Whether a proxy may hand on clients' certificates."""
+        return bool(self.mtls_proxy_secret and self.trusted_proxies)
 
     @property
     def effective_database_url(self) -> str:
@@ -169,6 +205,16 @@ def _contradictions(settings: Settings) -> list[str]:
         faults.append("WATCHWORD_TLS_CERT and WATCHWORD_TLS_KEY go together")
     if settings.tls_cert and not settings.is_https:
         faults.append("WATCHWORD_TLS_CERT is set, so WATCHWORD_BASE_URL has to be https")
+    if settings.tls_client_ca and not settings.tls_cert:
+        faults.append("WATCHWORD_TLS_CLIENT_CA is for TLS of our own: it needs WATCHWORD_TLS_CERT and _KEY")
+    if settings.mtls_proxy_secret and not settings.trusted_proxies:
+        faults.append("WATCHWORD_MTLS_PROXY_SECRET needs WATCHWORD_TRUSTED_PROXIES: only they are believed")
+    if settings.mtls_proxy_secret and len(settings.mtls_proxy_secret) < 32:
+        faults.append("WATCHWORD_MTLS_PROXY_SECRET: at least 32 characters are wanted")
+    if settings.mtls_url and not settings.mtls_proxy_secret:
+        faults.append("WATCHWORD_MTLS_URL is a proxy's address: it needs WATCHWORD_MTLS_PROXY_SECRET")
+    if settings.mtls_url and not settings.mtls_url.startswith("https://"):
+        faults.append("WATCHWORD_MTLS_URL: https is required")
     if not settings.is_sqlite and not settings.master_key:
         faults.append(
             "WATCHWORD_MASTER_KEY: required with PostgreSQL; `watchword keys new-master` prints one. "
@@ -232,8 +278,23 @@ def _scheme(*schemes: str) -> Parse:
     return parse
 
 
+def _sms_body(text: str) -> str:
+    if "{to}" not in text or "{text}" not in text:
+        raise ValueError("a text with {to} and {text} is wanted")
+    return text
+
+
 def _optional_path(text: str) -> Path | None:
     return Path(text) if text else None
+
+
+def _file_or_https(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname):
+        raise ValueError("a file or an https URL is wanted")
+    if parts.scheme not in ("http", "https") and text and not Path(text).is_file():
+        raise ValueError(f"there is no file {text}")
+    return text
 
 
 _PARSERS: dict[str, Parse] = {
@@ -248,10 +309,17 @@ _PARSERS: dict[str, Parse] = {
     "master_key": str,
     "trusted_proxies": _listed(ipaddress.ip_network),
     "fetch_allow": _listed(str),
+    "mtls_url": lambda text: _origin(text) if text else "",
+    "mtls_proxy_secret": str,
+    "tls_client_ca": _optional_path,
     "tls_cert": _optional_path,
     "tls_key": _optional_path,
     "smtp_url": _scheme("smtp", "smtps"),
     "mail_from": str,
+    "sms_url": _scheme("https", "http"),
+    "sms_token": str,
+    "sms_body": _sms_body,
     "geoip_file": _optional_path,
+    "breached_passwords": _file_or_https,
     "log_level": _log_level,
 }

@@ -6,8 +6,9 @@ from app.domain.authorization_details import DetailsTypes
 from app.domain.bot_defence import BotDefence
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
-from app.domain.places import Places
 from app.domain.new_passwords import NewPasswords
+from app.domain.places import Places
+from app.domain.devices_pending import DevicesPending
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
@@ -20,12 +21,14 @@ from app.infra.keyring import Keyring
 from app.infra.mail import Mailer
 from app.infra.outbox import Outbox
 from app.infra.passwords import Passwords
+from app.infra.sms import Texter
 from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
 from app.infra.vault import DeploymentSecrets, Vault
 from app.infra.versions import ConfigVersions
 from app.kernel.settings import Settings
 from app.protocols.oauth.client_keys import ClientKeys
+from app.protocols.oauth.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class Services:
     fetcher: Fetcher
     outbox: Outbox
     mailer: Mailer
+    sms: Texter
     tenants: TenantDirectory
+    sender: Sender
     clients: ClientDirectory
     resources: ResourceDirectory
     details_types: DetailsTypes
@@ -56,6 +61,7 @@ class Services:
     sessions: Sessions
     places: Places
     trusted_issuers: TrustedIssuers
+    devices: DevicesPending
     bot_defence: BotDefence
     """What keeps programs from asking for accounts."""
     sign_in_floor_seconds: float = 0.4

@@ -1,17 +1,18 @@
 """The session that comes of a sign-in, once everything demanded was shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Response
+from sqlalchemy.orm import Session
 
-from app.domain import assurance
+from app.domain import assurance, authenticators
 from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
-from app.kernel import clock
-from app.protocols.login.devices import LIFETIME_SECONDS, Devices
+from app.kernel import clock, ids
+from app.protocols.login.devices import LIFETIME_SECONDS, Device, Devices
 from app.protocols.login.interactions import Shown
 from app.web import arrivals, browser, pages
 
@@ -22,18 +23,24 @@ class Accepted:
 
     session: BrowserSession
     cookie: str
+    device: Device
+    """The browser, which knows the person from now on."""
 
     def deliver(self, response: Response, where: TenantContext) -> Response:
         """The answer, with the session on it; it makes the browser a known one, too."""
         jar, devices = pages.cookies(), Devices(pages.services().vault)
         jar.put(where, self.cookie)
-        device = devices.open(where.id, jar.read(where, "device")).with_person(self.session.user_id)
-        jar.set(response, where, devices.seal(where.id, device), suffix="device", seconds=LIFETIME_SECONDS)
+        jar.set(
+            response, where, devices.seal(where.id, self.device), suffix="device", seconds=LIFETIME_SECONDS
+        )
         return response
 
 
-def start(where: TenantContext, user: User, shown: Shown, client_id: str | None) -> Accepted:
-    """A session for somebody who showed all that was demanded, and the record of it."""
+def start(
+    where: TenantContext, user: User, shown: Shown, client_id: str | None, *, trust: bool = False
+) -> Accepted:
+    """A session for somebody who showed all that was demanded, and the record of it. `trust`: this browser goes
+    without their second factor from now on."""
     beside = [account.session for account in browser.accounts(where)]
     accepted = _session_of(where, shown, [session for session in beside if session.user_id == shown.user_id])
     crowded_out = browser.keep_beside(where, shown.user_id)
@@ -53,8 +60,22 @@ def start(where: TenantContext, user: User, shown: Shown, client_id: str | None)
     )
     with pages.services().tenancy.session(where.id, write=True) as db:
         audit.record(db, event)
+        if trust and assurance.has_second_factor(shown.amr):
+            _trust(db, where, user, shown, accepted, event)
         arrivals.settle(db, where, user, accepted.session, crowded_out)
     return accepted
+
+
+def _trust(
+    db: Session, where: TenantContext, user: User, shown: Shown, accepted: Accepted, event: Event
+) -> None:
+    days = where.settings.authentication.mfa.trusted_device_days
+    agent = event.user_agent or ""
+    row = authenticators.trust_device(
+        db, user.id, accepted.device.id, user_agent=agent, amr=shown.amr, days=days
+    )
+    data = {"target": row.id, "days": days}
+    audit.record(db, replace(event, id=ids.new_id(), name="device.trusted", data=data))
 
 
 def _session_of(where: TenantContext, shown: Shown, same: list[BrowserSession]) -> Accepted:
@@ -62,12 +83,14 @@ def _session_of(where: TenantContext, shown: Shown, same: list[BrowserSession]) 
     under a new secret, so that signing in once more ends nothing that was started under it."""
     parts, origin = pages.services(), pages.origin()
     acr = assurance.acr_of(shown.amr)
+    cookie = pages.cookies().read(where, "device")
+    device = Devices(parts.vault).open(where.id, cookie).with_person(shown.user_id)
     for present in same:
         rotated = parts.sessions.rotate(
             where, present, amr=shown.amr, acr=acr, auth_time=clock.from_timestamp(shown.at)
         )
         if rotated is not None:
-            return Accepted(*rotated)
+            return Accepted(*rotated, device)
     started = parts.sessions.start(
         where,
         shown.user_id,
@@ -78,4 +101,4 @@ def _session_of(where: TenantContext, shown: Shown, same: list[BrowserSession]) 
         ip=origin.ip,
         auth_time=clock.from_timestamp(shown.at),
     )
-    return Accepted(*started)
+    return Accepted(*started, device)

@@ -78,7 +78,12 @@ class _Facts:
         # (RFC 8252 section 8.6).
         if asked is None or client is None or client.is_native_public or self.user is None:
             return False
-        return consents.covering(self._db, self._user_id, client.client_id, wanted(asked)) is not None
+        details = asked.authorization_details
+        types = pages.services().details_types.all(self._where.id) if details else {}
+        if any(d["type"] not in types or types[d["type"]].always_ask for d in details):
+            return False
+        found = consents.covering(self._db, self._user_id, client.client_id, wanted(asked), details=details)
+        return found is not None
 
     def holdings(self) -> Holdings:
         if self._holdings is None:

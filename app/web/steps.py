@@ -20,7 +20,18 @@ from typing import Any
 from flask import Response
 
 from app.protocols.login import engine
-from app.web import choose_account, consent_step, email_pages, keep_account, registration, sign_in, terms_page
+from app.web import (
+    choose_account,
+    consent_step,
+    email_pages,
+    enrol_pages,
+    factor_pages,
+    keep_account,
+    registration,
+    sign_in,
+    terms_page,
+)
+from app.web.factor_forms import CodesForm, EnrolForm, FactorForm
 from app.web.page_forms import ChooseForm, ConsentForm, PageForm, SignInForm
 from app.web.people_forms import AnswerForm, TermsForm
 from app.web.standings import Standing
@@ -41,6 +52,9 @@ class Page:
 PAGES: tuple[Page, ...] = (
     Page(engine.SIGN_IN, SignInForm, sign_in.show, sign_in.take, at_any_time=True),
     Page(engine.REGISTER, PageForm, registration.show, registration.take, at_any_time=True),
+    Page(engine.FACTOR, FactorForm, factor_pages.show, factor_pages.take),
+    Page(engine.ENROL, EnrolForm, enrol_pages.show, enrol_pages.take),
+    Page(engine.RECOVERY_CODES, CodesForm, enrol_pages.show_codes, enrol_pages.take_codes),
     Page(engine.KEEP_ACCOUNT, PageForm, keep_account.show, keep_account.take),
     Page(engine.VERIFY_EMAIL, AnswerForm, email_pages.show, email_pages.take),
     Page(engine.TERMS, TermsForm, terms_page.show, terms_page.take),

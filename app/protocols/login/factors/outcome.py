@@ -38,3 +38,5 @@ class Blocked:
 
     reason: str
     retry_after_seconds: int
+    user_id: str | None = None
+    """Whose account is paused, to be told; None: nobody's, or not the account."""

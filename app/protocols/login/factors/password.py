@@ -111,7 +111,8 @@ class PasswordFactor:
         reason = "rate.network" if refused == 0 else "account.locked"
         if refused > 0:
             self._state.execute(audit.operation(_event(tenant, account, origin, reason)))
-        return Blocked(reason, retry_after)
+        owner = account.user.id if account.user and refused > 0 else None
+        return Blocked(reason, retry_after, owner)
 
     def _succeeded(
         self,

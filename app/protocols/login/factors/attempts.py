@@ -1,0 +1,111 @@
+"""How often somebody may try a second factor, or a code that was sent: per person, on a known device and on all others.
+
+All factors of a person count together, so that a guesser gains nothing by changing between them. Refusals are on
+record, and take the same least time (contracts 16).
+"""
+
+import time
+from dataclasses import dataclass
+
+from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit import Event
+from app.infra.limits import SIGN_IN_NETWORK, network_of
+from app.infra.state import Delete, Increment, Key, StateStore
+from app.protocols.login.factors.outcome import Blocked, Failed, Origin
+
+KIND = "factor"
+DAY_SECONDS = 86400
+DAY_FACTOR = 5
+"""A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: by whom, with what, from where."""
+
+    tenant: TenantContext
+    user_id: str
+    email: str | None
+    method: str
+    device_id: str
+    known_device: bool
+    origin: Origin
+    began: float
+    """By the monotonic clock."""
+
+
+class Attempts:
+    """Counts tries before they are checked, so that parallel guesses do not pass together."""
+
+    def __init__(self, state: StateStore, *, floor_seconds: float) -> None:
+        self._state = state
+        self._floor_seconds = floor_seconds
+
+    def begin(
+        self,
+        tenant: TenantContext,
+        user_id: str,
+        email: str | None,
+        method: str,
+        *,
+        device_id: str,
+        known_device: bool,
+        origin: Origin,
+    ) -> Attempt | Blocked:
+        """Count a try. `Blocked` when there were too many."""
+        attempt = Attempt(tenant, user_id, email, method, device_id, known_device, origin, time.monotonic())
+        outcome = self._state.execute(*_counters(attempt))
+        if outcome.ok:
+            return attempt
+        # The first counter is the network's; recording each of its refusals would let a flood fill the audit log.
+        reason = "rate.network" if outcome.refused == 0 else "account.locked"
+        if outcome.refused:
+            self._record(attempt, reason)
+        return Blocked(reason, outcome.retry_after_seconds or 1)
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """The try was right: whoever made it begins anew, and it does not count against the network."""
+        network, *own = _counters(attempt)
+        forgive = Increment(network.key, network.window_seconds, amount=-1)
+        self._state.execute(
+            forgive, *(Delete(counter.key) for counter in own), audit.operation(_event(attempt, None))
+        )
+
+    def failed(self, attempt: Attempt, reason: str) -> Failed:
+        """The try was wrong. Takes its time."""
+        self._record(attempt, reason)
+        time.sleep(max(0.0, attempt.began + self._floor_seconds - time.monotonic()))
+        return Failed(reason)
+
+    def _record(self, attempt: Attempt, reason: str) -> None:
+        self._state.execute(audit.operation(_event(attempt, reason)))
+
+
+def _counters(attempt: Attempt) -> tuple[Increment, ...]:
+    tenant, lockout = attempt.tenant, attempt.tenant.settings.authentication.lockout
+    network = SIGN_IN_NETWORK.count(tenant.id, network_of(attempt.origin.ip))
+    where = attempt.device_id if attempt.known_device else "unknown"
+    near = Increment(
+        Key(tenant.id, KIND, f"{attempt.user_id}:{where}"), lockout.window_seconds, limit=lockout.failures
+    )
+    if attempt.known_device:
+        return network, near
+    daily = Key(tenant.id, KIND, f"{attempt.user_id}:day")
+    return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
+
+
+def _event(attempt: Attempt, reason: str | None) -> Event:
+    return Event(
+        "auth.factor.fail" if reason else "auth.factor.success",
+        tenant_id=attempt.tenant.id,
+        outcome="failure" if reason else "success",
+        reason=reason,
+        user_id=attempt.user_id,
+        email=attempt.email,
+        ip=attempt.origin.ip,
+        user_agent=attempt.origin.user_agent,
+        mfa_used=False if reason else None,
+        client_id=attempt.origin.client_id,
+        data={"method": attempt.method, "known_device": attempt.known_device},
+    )

@@ -1,0 +1,203 @@
+"""Second factors: what somebody has, how to add and remove it, and the browsers that go without.
+
+Adding happens in the sign-in family's pages (`web.enrol_pages`). Whoever has a second factor shows it for every change
+here, in a trusted browser too, and recently (`sessions.reauthenticate_for.security`).
+"""
+
+from flask import Flask, Response, request
+from flask_babel import gettext as _
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import NotFound
+
+from app.domain import assurance, authenticators
+from app.domain.authenticators import FEW_LEFT, Holdings
+from app.domain.user_agents import describe
+from app.infra import audit
+from app.kernel.errors import Problem
+from app.protocols.login.devices import Devices
+from app.protocols.login.engine import Visit
+from app.web import enrol_pages, errors, login, pages, turns
+from app.web.account import shell
+from app.web.account.forms import ID
+from app.web.account.shell import Visitor
+from app.web.factor_forms import KeptFactorsForm
+from app.web.page_forms import checked
+
+PAGE = "account_factors"
+DEVICES = "account_trusted_devices"
+AREA = "security"
+
+
+def register(app: Flask) -> None:
+    """Add the pages."""
+    app.add_url_rule("/account/factors", PAGE, _show, methods=["GET"])
+    app.add_url_rule("/account/factors", PAGE + "_step", _remove, methods=["POST"])
+    for way in enrol_pages.VIEWS:
+        app.add_url_rule(
+            f"/account/factors/{way}",
+            f"{PAGE}_{way.replace('-', '_')}",
+            _add,
+            methods=["GET"],
+            defaults={"way": way},
+        )
+    app.add_url_rule("/account/factors/trusted-devices", DEVICES, _devices, methods=["GET"])
+    app.add_url_rule("/account/factors/trusted-devices", DEVICES + "_step", _forget, methods=["POST"])
+
+
+def may_change(found: Visitor, held: Holdings) -> bool:
+    """Whether the person showed, recently, all they have to before changing how they sign in."""
+    has_shown = not held.second_factors or assurance.has_second_factor(found.session.amr)
+    return has_shown and shell.is_recent(found, AREA)
+
+
+def prove(return_to: str) -> Response:
+    """Have the person show what is missing for a change, then lead on to the page `return_to`."""
+    return login.go_on(turns.begin(pages.tenant(), return_to, visit=_visit(None)), after_post=False)
+
+
+def _visit(wants: str | None) -> Visit:
+    most = pages.tenant().settings.sessions.reauthenticate_for.get(AREA)
+    return Visit(max_age=most, protects=True, wants=wants)
+
+
+def _add(way: str) -> Response:
+    """To the page that adds one; who has to sign in first is asked there."""
+    where = pages.tenant()
+    if not enrol_pages.VIEWS[way].is_offered(where):
+        raise NotFound
+    return login.go_on(turns.begin(where, PAGE, visit=_visit(way)), after_post=False)
+
+
+def _show() -> Response:
+    found = shell.entered(PAGE)
+    if isinstance(found, Response):
+        return found
+    notices = {"removed": _("It was removed.")}
+    return _listed(found, notice=notices.get(request.args.get("done", ""), ""))
+
+
+def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 200) -> Response:
+    where = found.where
+    with pages.services().tenancy.session(where.id) as db:
+        rows = [
+            row for row in authenticators.of_user(db, found.user.id) if row.kind != authenticators.PASSKEY
+        ]
+        held = authenticators.holdings(db, found.user)
+        trusted = len(authenticators.trusted_devices(db, found.user.id))
+        db.expunge_all()
+    ways = [
+        (_(view.label), _(view.says), pages.url(f"{PAGE}_{way.replace('-', '_')}"), way)
+        for way, view in enrol_pages.VIEWS.items()
+        if way != enrol_pages.RECOVERY and view.is_offered(where)
+    ]
+    return shell.render(
+        "account/factors.html",
+        found,
+        "/account/security",
+        status,
+        action=pages.url(PAGE + "_step"),
+        rows=[(row.id, row.name, row.created_at, row.last_used_at) for row in rows],
+        ways=ways,
+        has_one=held.second_factors > 0,
+        codes_left=held.recovery_codes,
+        few=held.recovery_codes < FEW_LEFT,
+        new_codes=pages.url(f"{PAGE}_recovery_codes"),
+        trusted=trusted,
+        devices=pages.url(DEVICES),
+        notice=notice,
+        fault=fault,
+    )
+
+
+def _remove() -> Response:
+    form = checked(KeptFactorsForm, shell.bound_here())
+    found = shell.acting(PAGE)
+    if isinstance(found, Response):
+        return found
+    target = form.target.data or ""
+    if form.step.data != "remove":
+        return errors.error_page(400)
+    if not ID.fullmatch(target):
+        raise NotFound
+    where = found.where
+    with pages.services().tenancy.session(where.id) as db:
+        held = authenticators.holdings(db, found.user)
+    if not may_change(found, held):
+        return _proof_first()
+    try:
+        with pages.services().tenancy.session(where.id, write=True) as db:
+            remove(db, found, target)
+    except Problem as problem:
+        if problem.code != "factor.last":
+            raise
+        return _listed(
+            found, fault=_("You need a second step here. Add another one before you remove this."), status=409
+        )
+    return pages.see_other(pages.url(PAGE, done="removed"))
+
+
+def remove(db: Session, found: Visitor, target: str) -> None:
+    """Take an authenticator away, on record and told by mail.
+
+    Raises `Problem`: `factor.unknown` (404), `factor.last` (409) where the tenant demands one of the person.
+    """
+    row = authenticators.remove(db, found.user.id, target)
+    mfa = found.where.settings.authentication.mfa
+    is_required = mfa.required == "all" or (
+        mfa.required == "roles" and not found.access.roles.isdisjoint(mfa.roles)
+    )
+    if is_required and not authenticators.of_user(db, found.user.id):
+        raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
+    audit.record(db, found.event("factor.removed", method=row.kind, name=row.name, target=row.id))
+    enrol_pages.tell(db, found.where, found.user, row.name or row.kind, added=False)
+
+
+def _proof_first() -> Response:
+    """A form came too late: show what is missing, then the page again, where it can be sent once more."""
+    turn = turns.begin(pages.tenant(), PAGE, visit=_visit(None))
+    return turn.deliver(pages.see_other(turn.action))
+
+
+def _devices() -> Response:
+    found = shell.entered(DEVICES)
+    if isinstance(found, Response):
+        return found
+    parts, where = pages.services(), found.where
+    here = Devices(parts.vault).open(where.id, pages.cookies().read(where, "device"))
+    with parts.tenancy.session(where.id) as db:
+        rows = authenticators.trusted_devices(db, found.user.id)
+        db.expunge_all()
+    return shell.render(
+        "account/trusted_devices.html",
+        found,
+        "/account/security",
+        action=pages.url(DEVICES + "_step"),
+        rows=[(r.id, _words(r.user_agent), r.created_at, r.expires_at, r.device_id == here.id) for r in rows],
+        notice=_("That browser asks again.") if request.args.get("done") else "",
+    )
+
+
+def _words(user_agent: str) -> str:
+    agent = describe(user_agent)
+    if agent.browser and agent.system:
+        return _("%(browser)s on %(system)s", browser=agent.browser, system=agent.system)
+    return agent.browser or agent.system or _("Unknown browser")
+
+
+def _forget() -> Response:
+    form = checked(KeptFactorsForm, shell.bound_here())
+    found = shell.acting(DEVICES)
+    if isinstance(found, Response):
+        return found
+    step, target = form.step.data, form.target.data or ""
+    if step not in ("forget", "forget-all"):
+        return errors.error_page(400)
+    if step == "forget" and not ID.fullmatch(target):
+        raise NotFound
+    with pages.services().tenancy.session(found.where.id, write=True) as db:
+        trusted_id = target if step == "forget" else None
+        count = authenticators.forget_devices(db, found.user.id, trusted_id=trusted_id)
+        if not count and step == "forget":
+            raise NotFound
+        audit.record(db, found.event("device.forgotten", target=trusted_id, count=count))
+    return pages.see_other(pages.url(DEVICES, done="forgotten"))
