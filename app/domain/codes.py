@@ -44,6 +44,8 @@ class CodeRecord:
     dpop_jkt: str | None = None
     """The thumbprint of the DPoP key the token request has to prove (RFC 9449 section 10)."""
 
+    authorization_details: tuple[dict[str, Any], ...] = ()
+
     def to_bytes(self) -> bytes:
         """As stored."""
         return json.dumps(asdict(self), separators=(",", ":")).encode()
@@ -52,8 +54,8 @@ class CodeRecord:
     def from_bytes(cls, data: bytes) -> "CodeRecord":
         """As it was stored."""
         raw = json.loads(data)
-        for name in ("scopes", "resources", "amr"):
-            raw[name] = tuple(raw[name])
+        for name in ("scopes", "resources", "amr", "authorization_details"):
+            raw[name] = tuple(raw.get(name, ()))
         return cls(**raw)
 
     @property

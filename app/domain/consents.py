@@ -1,12 +1,13 @@
 """Consent: what a person allowed a client to do at a resource, remembered until the person takes it back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.domain import grants
+from app.domain.authorization_details import Detail, canonical
 from app.domain.grants import RevocationLog
 from app.domain.models import Consent, Grant, GrantConsent
 from app.kernel import clock
@@ -15,14 +16,25 @@ from app.kernel.errors import Problem
 ISSUER = ""
 """The resource under which OpenID scopes are consented: the issuer itself."""
 
+DETAILS = "urn:ietf:params:oauth:authorization-details"
+"""The name under which authorization details (RFC 9396) are consented, whatever resource they are for."""
+
 Wanted = Mapping[str, frozenset[str]]
 """What a client asks for: scopes by resource identifier."""
 
 
 def covering(
-    session: Session, user_id: str, client_id: str, wanted: Wanted, *, hold: bool = False
+    session: Session,
+    user_id: str,
+    client_id: str,
+    wanted: Wanted,
+    *,
+    details: Sequence[Detail] = (),
+    hold: bool = False,
 ) -> list[Consent] | None:
     """The standing consents that together cover everything wanted, or None when something was not allowed yet.
+
+    Details are covered by having been allowed last, these and no others: one payment is not another.
 
     `hold` is for a grant that is to stand on them: withdrawing one waits until the transaction ends, and then finds
     the grant.
@@ -32,12 +44,26 @@ def covering(
         consent = standing.get(resource)
         if consent is None or not scopes <= set(consent.scopes):
             return None
-    return [standing[resource] for resource in wanted]
+    found = [standing[resource] for resource in wanted]
+    if details:
+        consent = standing.get(DETAILS)
+        if consent is None or canonical(consent.authorization_details) != canonical(details):
+            return None
+        found.append(consent)
+    return found
 
 
-def allow(session: Session, user_id: str, client_id: str, wanted: Wanted) -> list[Consent]:
-    """Create or widen the consents for everything wanted."""
-    return [_allow_one(session, user_id, client_id, resource, scopes) for resource, scopes in wanted.items()]
+def allow(
+    session: Session, user_id: str, client_id: str, wanted: Wanted, *, details: Sequence[Detail] = ()
+) -> list[Consent]:
+    """Create or widen the consents for everything wanted; details take the place of those before them."""
+    found = [_allow_one(session, user_id, client_id, resource, scopes) for resource, scopes in wanted.items()]
+    if details:
+        consent = _allow_one(session, user_id, client_id, DETAILS, frozenset())
+        consent.authorization_details = list(details)
+        session.flush()
+        found.append(consent)
+    return found
 
 
 def _allow_one(

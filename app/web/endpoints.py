@@ -58,6 +58,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "authorization_endpoint",
         "Start signing in (RFC 6749 section 3.1).",
     ),
+    Endpoint(
+        "par",
+        "/par",
+        POST,
+        EDGE,
+        True,
+        "pushed_authorization_request_endpoint",
+        "Leave an authorization request here, and get a name for it (RFC 9126).",
+    ),
     Endpoint("token", "/token", POST, EDGE, True, "token_endpoint", "Get tokens (RFC 6749 section 3.2)."),
     Endpoint("revoke", "/revoke", POST, EDGE, True, "revocation_endpoint", "Give a token back (RFC 7009)."),
     Endpoint(

@@ -1,11 +1,15 @@
 """The authorization endpoint: from a request to a page, or to an answer carried by the browser."""
 
+from collections.abc import Mapping
+
 from flask import Flask, Response, request
+from sqlalchemy.orm import Session
 
 from app.domain import assurance, codes, consents, grants, users
 from app.domain.clients import ClientRecord
 from app.domain.codes import CodeRecord
-from app.domain.models import Consent, User
+from app.domain.models import Consent, Grant, User
+from app.domain.resources import ResourceRecord
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra import audit
@@ -13,12 +17,15 @@ from app.infra.audit import Event
 from app.kernel import clock
 from app.protocols.login.engine import Done, Need, Refuse
 from app.protocols.login.interactions import Interactions
-from app.protocols.oauth import authorize, responses
+from app.protocols.oauth import authorize, front_channel, profiles, pushed, refused, responses, subjects
+from app.protocols.oauth.audience import Target
 from app.protocols.oauth.authorize import Rejected
 from app.protocols.oauth.errors import Case
-from app.protocols.oauth.responses import Redirection
+from app.protocols.oauth.issuance import Issuance
+from app.protocols.oauth.responses import Address, Redirection
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories
+from app.protocols.oauth.trip import Trip
 from app.web import browser, errors, pages, standings
 from app.web.cookies import Stub
 from app.web.forms import is_form
@@ -50,6 +57,8 @@ def _authorize() -> Response:
         return errors.refused_request(refusals.MALFORMED, "not one form, or parameters in two places")
     outcome = authorize.start(encoded, where, directories(), remote_address=pages.origin().ip)
     if isinstance(outcome, Rejected):
+        if outcome.client is not None:
+            _record_refusal(where, outcome.client, outcome.case)
         if outcome.address is None:
             return errors.refused_request(outcome.case, outcome.detail)
         errors.note(outcome.case.reason, outcome.detail)
@@ -152,24 +161,26 @@ def complete(
     *,
     allowed_here: bool,
 ) -> Redirection | None:
-    """Write down consent and grant, make the code, and address the answer.
+    """Write down consent and grant, make what was asked for, and address the answer.
 
-    None when the consent this stands on was withdrawn, or the account closed, a moment ago.
+    None when the consent this stands on was withdrawn, or the account closed, a moment ago. Raises `OAuthError` when
+    a pushed request was answered before.
     """
     parts = pages.services()
+    wanted, details = standings.wanted(asked), asked.authorization_details
     with parts.tenancy.session(where.id, write=True) as db:
         user = users.get(db, session.user_id)
         if user is None or user.disabled_at is not None:
             return None
         standing: list[Consent] | None
         if allowed_here:
-            standing = consents.allow(db, user.id, client.client_id, standings.wanted(asked))
+            standing = consents.allow(db, user.id, client.client_id, wanted, details=details)
             for consent in standing:
                 audit.record(db, _consent_event(where, session, user, consent))
         elif client.first_party:
             standing = []
         else:
-            standing = consents.covering(db, user.id, client.client_id, standings.wanted(asked), hold=True)
+            standing = consents.covering(db, user.id, client.client_id, wanted, details=details, hold=True)
         if standing is None:
             return None
         acr = assurance.acr_of(tuple(session.amr))
@@ -186,36 +197,127 @@ def complete(
             offline=asked.offline,
             consents=standing,
             claims_request=asked.claims,
+            authorization_details=list(details),
         )
-        record = CodeRecord(
-            grant_id=grant.id,
-            client_id=client.client_id,
-            user_id=user.id,
-            user_epoch=user.epoch,
-            redirect_uri=asked.redirect_uri,
-            redirect_uri_given=asked.redirect_uri_given,
-            code_challenge=asked.code_challenge,
-            nonce=asked.nonce,
-            scopes=asked.scopes,
-            resources=asked.resources,
-            session_id=session.sid,
-            session_expires_at=clock.timestamp(session.expires_at),
-            auth_time=clock.timestamp(session.auth_time),
-            amr=tuple(session.amr),
-            acr=acr,
-            offline=asked.offline,
-            claims_request=asked.claims,
-            expires_at=clock.timestamp(clock.after(where.settings.tokens.code_seconds)),
-        )
-    code, store = codes.new(where.id, record)
-    parts.state.execute(store)
+        parameters, trip = _made(where, asked, client, session, db, user, grant)
+        if asked.pushed is not None:
+            # Within the transaction: of several windows the first has an answer, and the others make no grant.
+            outcome = parts.state.execute(*pushed.spend(where.id, asked.pushed))
+            if outcome.refused is not None:
+                raise refusals.PUSHED_SPENT()
+    trip.go()
     parts.sessions.add_client(where, session, client.client_id)
-    return responses.success(responses.address_of(asked, where.issuer), code)
+    return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
+
+
+def _made(
+    where: TenantContext,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    session: BrowserSession,
+    db: Session,
+    user: User,
+    grant: Grant,
+) -> tuple[list[tuple[str, str]], Trip]:
+    """The parameters of the answer, and the trip that has to go before it is given."""
+    parts = pages.services()
+    parameters: list[tuple[str, str]] = []
+    trip = Trip(parts.state)
+    code = None
+    if "code" in asked.response_types:
+        code, store = codes.new(where.id, _code_record(where, asked, session, user, grant))
+        trip.add(store)
+        parameters.append(("code", code))
+    if asked.response_type != "code":
+        resources = parts.resources.all(where.id)
+        target = Target(asked.scopes, asked.resources)
+        subject = subjects.load(db, user, client, resources, target, asked.claims, whole=True)
+        issuance = Issuance(
+            tenant=where,
+            client=client,
+            grant_type="implicit",
+            scopes=asked.scopes,
+            audience=asked.resources,
+            subject=subject,
+            grant_id=grant.id,
+            session_id=session.sid,
+            offline=asked.offline,
+            not_after=clock.timestamp(session.expires_at),
+            auth_time=clock.timestamp(session.auth_time),
+            acr=grant.acr,
+            amr=tuple(session.amr),
+            nonce=asked.nonce,
+            claims_request=asked.claims,
+            authorization_details=asked.authorization_details,
+        )
+        parameters += front_channel.answer(asked, issuance, subject, parts.keyring, resources, trip, code)
+        audit.record(db, _issued_event(where, session, user, issuance, resources))
+    return parameters, trip
+
+
+def _code_record(
+    where: TenantContext, asked: AuthorizationRequest, session: BrowserSession, user: User, grant: Grant
+) -> CodeRecord:
+    return CodeRecord(
+        grant_id=grant.id,
+        client_id=grant.client_id,
+        user_id=user.id,
+        user_epoch=user.epoch,
+        redirect_uri=asked.redirect_uri,
+        redirect_uri_given=asked.redirect_uri_given,
+        code_challenge=asked.code_challenge,
+        nonce=asked.nonce,
+        scopes=asked.scopes,
+        resources=asked.resources,
+        session_id=session.sid,
+        session_expires_at=clock.timestamp(session.expires_at),
+        auth_time=clock.timestamp(session.auth_time),
+        amr=tuple(session.amr),
+        acr=grant.acr,
+        offline=asked.offline,
+        claims_request=asked.claims,
+        expires_at=clock.timestamp(clock.after(where.settings.tokens.code_seconds)),
+        dpop_jkt=asked.dpop_jkt,
+        authorization_details=asked.authorization_details,
+    )
 
 
 def refuse(where: TenantContext, asked: AuthorizationRequest, case: Case) -> Redirection:
-    """An error for the client."""
-    return responses.refusal(responses.address_of(asked, where.issuer), case)
+    """An error for the client. It is an answer, too: a pushed request is used up by it."""
+    parts = pages.services()
+    if asked.pushed is not None:
+        parts.state.execute(*pushed.spend(where.id, asked.pushed))
+    return responses.refusal(responses.address_of(asked, where, parts.keyring), case)
+
+
+def address(
+    where: TenantContext, client: ClientRecord, redirect_uri: str, response_mode: str, state: str | None
+) -> Address:
+    """Where an answer goes whose request is not at hand any more."""
+    alg = profiles.signing_algorithm(client.authorization_signed_response_alg, client, where)
+    return responses.address(
+        where,
+        pages.services().keyring,
+        client_id=client.client_id,
+        redirect_uri=redirect_uri,
+        response_mode=response_mode,
+        state=state,
+        alg=alg,
+    )
+
+
+def _record_refusal(where: TenantContext, client: ClientRecord, case: Case) -> None:
+    came_from = pages.origin()
+    refused.record(
+        pages.services().state,
+        "authorization.refused",
+        tenant_id=where.id,
+        client_id=client.client_id,
+        reason=case.reason,
+        ip=came_from.ip,
+        user_agent=came_from.user_agent,
+        data={"endpoint": "authorize", "error": case.error},
+    )
 
 
 def answer(redirection: Redirection, *, after_post: bool = False) -> Response:
@@ -251,4 +353,28 @@ def _consent_event(where: TenantContext, session: BrowserSession, user: User, co
         session_id=session.sid,
         client_id=consent.client_id,
         data={"resource": consent.resource or where.issuer, "scopes": consent.scopes},
+    )
+
+
+def _issued_event(
+    where: TenantContext,
+    session: BrowserSession,
+    user: User,
+    issuance: Issuance,
+    resources: Mapping[str, ResourceRecord],
+) -> Event:
+    came_from = pages.origin()
+    return Event(
+        "token.issued",
+        tenant_id=where.id,
+        outcome="success",
+        user_id=user.id,
+        email=user.email,
+        ip=came_from.ip,
+        user_agent=came_from.user_agent,
+        mfa_used=assurance.has_second_factor(issuance.amr),
+        session_id=session.sid,
+        client_id=issuance.client.client_id,
+        grant_id=issuance.grant_id,
+        data=issuance.on_record(resources),
     )

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 from app.domain.clients import ClientRecord
 from app.domain.tenants import TenantContext
+from app.protocols.oauth import profiles, responses
 from app.protocols.oauth.errors import Case, OAuthError
 from app.protocols.oauth.responses import Address
 from app.protocols.oauth.steps import table
@@ -76,6 +77,15 @@ def _read(encoded: str, tenant: TenantContext, directories: Directories) -> Draf
 
 
 def _address(draft: Draft) -> Address | None:
-    if draft.redirect_uri is None:
+    client = draft.client
+    if draft.redirect_uri is None or client is None:
         return None
-    return Address(draft.redirect_uri, draft.response_mode, draft.state, draft.tenant.issuer)
+    return responses.address(
+        draft.tenant,
+        draft.directories.keyring,
+        client_id=client.client_id,
+        redirect_uri=draft.redirect_uri,
+        response_mode=draft.response_mode,
+        state=draft.state,
+        alg=profiles.signing_algorithm(client.authorization_signed_response_alg, client, draft.tenant),
+    )

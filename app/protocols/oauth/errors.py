@@ -275,6 +275,31 @@ DEVICE_SLOW_DOWN = Case("slow_down", "device.slow_down", "Ask less often: five s
 DEVICE_DENIED = Case("access_denied", "device.denied", "The person did not allow access.")
 DEVICE_EXPIRED = Case("expired_token", "device.expired", "The device code expired. Start again.")
 
+# Authorization details (RFC 9396 section 5)
+DETAILS_MALFORMED = Case(
+    "invalid_authorization_details",
+    "details.malformed",
+    "The parameter authorization_details is not an array of JSON objects, or is too large.",
+)
+DETAILS_TYPE = Case(
+    "invalid_authorization_details",
+    "details.type",
+    "A type of authorization details is unknown, or not one the client may use.",
+)
+DETAILS_INVALID = Case(
+    "invalid_authorization_details",
+    "details.invalid",
+    "One of the authorization details does not have the members its type wants.",
+)
+DETAILS_EXCEEDED = Case(
+    "invalid_authorization_details", "details.exceeded", "The authorization details exceed what was granted."
+)
+DETAILS_OTHER_RESOURCE = Case(
+    "invalid_authorization_details",
+    "details.other_resource",
+    "One of the authorization details belongs to another resource than the one asked for.",
+)
+
 # Tokens presented to us
 TOKEN_MISSING = Case("invalid_request", "token.missing", "The access token is missing.", 401)
 TOKEN_TWICE = Case("invalid_request", "token.twice", "Send the access token in one way only.")

@@ -6,6 +6,7 @@ section 2. Which claims there are is settled in the contracts, "Claims".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from app.domain import claims as domain_claims
@@ -18,7 +19,7 @@ from app.infra.keyring import Keyring
 from app.infra.state import Key, Put
 from app.kernel import clock, ids
 from app.kernel.secrets import lookup_hash, new_secret
-from app.protocols.oauth import lineage
+from app.protocols.oauth import lineage, profiles
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import TokenResponse
 from app.protocols.oauth.lineage import Lineage
@@ -66,6 +67,8 @@ class Issuance:
     amr: tuple[str, ...] = ()
     nonce: str | None = None
     claims_request: Mapping[str, Any] = field(default_factory=dict)
+    authorization_details: tuple[Mapping[str, Any], ...] = ()
+    """What the token allows in detail (RFC 9396), as it stands in token and answer."""
     cnf: Mapping[str, Any] | None = None
     act: Mapping[str, Any] | None = None
     principal: str | None = None
@@ -85,6 +88,7 @@ class Issuance:
             "scopes": list(self.scopes),
             "resources": list(self.audience),
             "format": "opaque" if _is_opaque(_resources(resources, self.audience)) else "jwt",
+            **({"bound_to": sorted(self.cnf)} if self.cnf else {}),
         }
 
 
@@ -93,7 +97,7 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
     now = clock.timestamp(clock.now())
     here = _resources(resources, issuance.audience)
     seconds = _lifetime(issuance, here, now)
-    facts = _access_claims(issuance, here, now, seconds)
+    facts = _access_claims(issuance, keyring, here, now, seconds)
     if _is_opaque(here):
         token = new_secret()
         trip.add(Put(Key(issuance.tenant.id, OPAQUE_KIND, lookup_hash(token)), encode(facts), seconds))
@@ -101,13 +105,20 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
         key = keyring.current(issuance.tenant.id, ACCESS_TOKEN_ALGORITHM)
         token = jose.sign(facts, key, typ=ACCESS_TOKEN_TYPE)
     response = TokenResponse(
-        access_token=token, token_type="Bearer", expires_in=seconds, scope=" ".join(issuance.scopes)
+        access_token=token, token_type=_kind(issuance), expires_in=seconds, scope=" ".join(issuance.scopes)
     )
+    if issuance.authorization_details:
+        response["authorization_details"] = list(issuance.authorization_details)
     if issuance.refresh_token is not None:
         response["refresh_token"] = issuance.refresh_token
     if issuance.with_id_token and issuance.subject is not None and "openid" in issuance.scopes:
         response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
     return response
+
+
+def _kind(issuance: Issuance) -> str:
+    """RFC 9449 section 5; tokens bound to a certificate are presented as Bearer (RFC 8705 section 3)."""
+    return "DPoP" if issuance.cnf and "jkt" in issuance.cnf else "Bearer"
 
 
 def _is_opaque(here: list[ResourceRecord]) -> bool:
@@ -128,12 +139,19 @@ def _lifetime(issuance: Issuance, here: list[ResourceRecord], now: int) -> int:
     return seconds if issuance.not_after is None else max(1, min(seconds, issuance.not_after - now))
 
 
-def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, seconds: int) -> dict[str, Any]:
+def _subject(issuance: Issuance, subject: Subject, keyring: Keyring) -> str:
+    """How the client knows the person (OpenID Connect Core section 8)."""
+    return keyring.subjects.of(issuance.tenant.id, issuance.client.sector, subject.user_id)
+
+
+def _access_claims(
+    issuance: Issuance, keyring: Keyring, here: list[ResourceRecord], now: int, seconds: int
+) -> dict[str, Any]:
     """RFC 9068 section 2.2, and ours: `grant_id` and `epoch` are what revocation marks are compared with."""
     subject, client, audience = issuance.subject, issuance.client, issuance.audience
     claims: dict[str, Any] = {
         "iss": issuance.tenant.issuer,
-        "sub": subject.user_id if subject else issuance.principal or client.client_id,
+        "sub": _subject(issuance, subject, keyring) if subject else issuance.principal or client.client_id,
         "aud": audience[0] if len(audience) == 1 else list(audience),
         "exp": now + seconds,
         "iat": now,
@@ -156,6 +174,8 @@ def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, sec
                 claims[name] = sorted(getattr(subject.access, name))
     if issuance.cnf:
         claims["cnf"] = issuance.cnf
+    if issuance.authorization_details:
+        claims["authorization_details"] = list(issuance.authorization_details)
     if issuance.act:
         claims["act"] = issuance.act
     if may_act := client.token_exchange.may_act:
@@ -168,12 +188,26 @@ def _access_claims(issuance: Issuance, here: list[ResourceRecord], now: int, sec
     return claims
 
 
-def issue_id_token(issuance: Issuance, subject: Subject, keyring: Keyring) -> tuple[str, int]:
-    """An ID token without an access token beside it (RFC 8693), and for how many seconds it is good."""
+def issue_id_token(
+    issuance: Issuance,
+    subject: Subject,
+    keyring: Keyring,
+    *,
+    vouches_for: Mapping[str, str | None] = MappingProxyType({}),
+    with_scopes: bool = False,
+) -> tuple[str, int]:
+    """An ID token by itself (RFC 8693, OIDC Core section 3.2), and for how many seconds it is good.
+
+    `vouches_for` names what comes beside it in the authorization response, by the claim that holds its hash. With
+    `with_scopes` it has what the scopes ask for.
+    """
     now = clock.timestamp(clock.now())
     until = now + ID_TOKEN_SECONDS
     seconds = (until if issuance.not_after is None else max(now + 1, min(until, issuance.not_after))) - now
-    return _id_token(issuance, subject, keyring, None, now, seconds), seconds
+    token = _id_token(
+        issuance, subject, keyring, None, now, seconds, vouches_for=vouches_for, with_scopes=with_scopes
+    )
+    return token, seconds
 
 
 def _id_token(
@@ -183,16 +217,27 @@ def _id_token(
     access_token: str | None,
     now: int,
     seconds: int = ID_TOKEN_SECONDS,
+    *,
+    vouches_for: Mapping[str, str | None] = MappingProxyType({}),
+    with_scopes: bool = False,
 ) -> str:
     """OpenID Connect Core section 2. Claims about the person only where the `claims` parameter named them."""
-    key = keyring.current(issuance.tenant.id, issuance.client.id_token_signed_response_alg)
+    alg = profiles.signing_algorithm(
+        issuance.client.id_token_signed_response_alg, issuance.client, issuance.tenant
+    )
+    key = keyring.current(issuance.tenant.id, alg)
     claims: dict[str, Any] = {
         "iss": issuance.tenant.issuer,
-        "sub": subject.user_id,
+        "sub": _subject(issuance, subject, keyring),
         "aud": issuance.client.client_id,
         "exp": now + seconds,
         "iat": now,
         **({} if access_token is None else {"at_hash": jose.at_hash(access_token, key.alg)}),
+        **{
+            claim: jose.at_hash(value, key.alg)
+            for claim, value in vouches_for.items()
+            if value is not None and value.isascii()
+        },
         **_authentication(issuance, issuance.session_id),
     }
     if issuance.nonce is not None:
@@ -200,7 +245,8 @@ def _id_token(
     if issuance.act:
         claims["act"] = issuance.act
     requested = issuance.claims_request.get("id_token") or {}
-    claims |= domain_claims.released(subject.everything, (), requested)
+    scopes = issuance.scopes if with_scopes else ()
+    claims |= domain_claims.released(subject.everything, scopes, requested)
     if issuance.client.claims:
         claims = _mapped(claims, issuance.client.claims, issuance)
     return jose.sign(claims, key, typ="JWT")

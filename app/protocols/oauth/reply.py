@@ -33,6 +33,11 @@ def ok(content: dict[str, Any]) -> Reply:
     return Reply(200, PRIVATE_JSON, _encode(content).encode())
 
 
+def created(content: dict[str, Any]) -> Reply:
+    """JSON about what was made, which nobody may cache."""
+    return Reply(201, PRIVATE_JSON, _encode(content).encode())
+
+
 def encode(content: Any) -> bytes:
     """Compact JSON in ASCII."""
     return _encode(content).encode()

@@ -1,25 +1,30 @@
 """The token side of the authorization server, put together."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from app.domain.authorization_details import DetailsTypes
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
+from app.domain.devices_pending import DevicesPending
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.trusted_issuers import TrustedIssuers
-from app.infra import audit, metrics
-from app.infra.audit import Event
+from app.infra import metrics
 from app.infra.keyring import Keyring
-from app.infra.state import Increment, Key, StateStore
+from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
+from app.protocols.oauth import refused
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.authlib_seam import GrantClass, Server
 from app.protocols.oauth.client_auth import ClientAuthentication
 from app.protocols.oauth.client_keys import ClientKeys, Fetches
 from app.protocols.oauth.client_view import ClientView
+from app.protocols.oauth.dpop import nonce_header
+from app.protocols.oauth.endpoints.device_authorization import DeviceAuthorization
 from app.protocols.oauth.endpoints.introspection import Introspection
+from app.protocols.oauth.endpoints.par import PushedAuthorization
 from app.protocols.oauth.endpoints.revocation import Revocation
 from app.protocols.oauth.endpoints.userinfo import UserInfo
 from app.protocols.oauth.errors import OAuthError
@@ -27,18 +32,22 @@ from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.foreign import ForeignTokens
 from app.protocols.oauth.grants.authorization_code import AuthorizationCode
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
+from app.protocols.oauth.grants.device_code import DeviceCode
 from app.protocols.oauth.grants.refresh_token import RefreshToken
 from app.protocols.oauth.reply import Reply
 from app.protocols.oauth.request import ProtocolRequest
+from app.protocols.oauth.sender import Sender
 from app.protocols.oauth.steps.draft import Directories
 
-GRANTS: tuple[GrantClass, ...] = (AuthorizationCode, RefreshToken, ClientCredentials)
+GRANTS: tuple[GrantClass, ...] = (
+    AuthorizationCode,
+    RefreshToken,
+    ClientCredentials,
+    DeviceCode,
+)
 """Every grant of the token endpoint. Discovery reads it too."""
 
 GRANT_TYPES: tuple[str, ...] = tuple(cls.GRANT_TYPE for cls in GRANTS)
-
-RECORDED_REFUSALS, REFUSAL_SECONDS = 60, 60
-"""So many refusals of a client are put on record in so many seconds: a broken client must not fill the audit."""
 
 Handler = Callable[[ProtocolRequest], Reply]
 
@@ -60,25 +69,21 @@ class TokenEndpoint:
                 self._record(exchange, error)
             raise
         metrics.issued(exchange.grant_type)
+        if exchange.binding.nonce is not None:
+            return replace(answer, headers=answer.headers + nonce_header(exchange.binding.nonce))
         return answer
 
     def _record(self, exchange: Exchange, error: OAuthError) -> None:
-        request, client = exchange.request, exchange.known_client
-        count = Key(request.tenant.id, "recorded-refusals", client.client_id)
-        self._parts.state.execute(
-            Increment(count, REFUSAL_SECONDS, limit=RECORDED_REFUSALS),
-            audit.operation(
-                Event(
-                    "token.refused",
-                    tenant_id=request.tenant.id,
-                    outcome="failure",
-                    reason=error.code,
-                    ip=request.remote_address,
-                    user_agent=request.user_agent,
-                    client_id=client.client_id,
-                    data={"grant_type": exchange.grant_type, "endpoint": "token", "error": error.error},
-                )
-            ),
+        request = exchange.request
+        refused.record(
+            self._parts.state,
+            "token.refused",
+            tenant_id=request.tenant.id,
+            client_id=exchange.known_client.client_id,
+            reason=error.code,
+            ip=request.remote_address,
+            user_agent=request.user_agent,
+            data={"grant_type": exchange.grant_type, "endpoint": "token", "error": error.error},
         )
 
 
@@ -94,8 +99,10 @@ def build(
     client_secrets: ClientSecrets,
     fetcher: Fetches,
     client_keys: ClientKeys,
+    sender: Sender,
     details_types: DetailsTypes,
     trusted_issuers: TrustedIssuers,
+    devices: DevicesPending,
 ) -> Mapping[str, Handler]:
     """The handlers of the token side, by the name of their endpoint."""
     assertions = Assertions(client_keys, client_secrets)
@@ -108,11 +115,15 @@ def build(
         keyring=keyring,
         refresh_tokens=refresh_tokens,
         revocations=revocations,
-        client_auth=ClientAuthentication(clients, client_secrets, assertions, state),
+        client_auth=ClientAuthentication(clients, client_secrets, assertions, client_keys, state),
+        sender=sender,
         foreign=foreign,
+        devices=devices,
     )
     directories = Directories(clients, resources, keyring, details_types, client_keys, fetcher, state)
     return {
+        "par": PushedAuthorization(parts, directories),
+        "device_authorization": DeviceAuthorization(parts, directories),
         "token": TokenEndpoint(parts),
         "introspect": Introspection(parts),
         "revoke": Revocation(parts),

@@ -22,9 +22,12 @@ def load(
     resources: Resources,
     target: Target,
     claims_request: Mapping[str, Any],
+    *,
+    whole: bool = False,
 ) -> Subject:
     """What tokens say of a person. Roles and groups are read only where something asks for them.
 
+    With `whole`, every claim about them is there whatever asks for it.
     Raises `OAuthError` for a person who was removed, disabled, or is no longer in a group the client is limited to.
     """
     if user is None or user.disabled_at is not None:
@@ -42,5 +45,5 @@ def load(
     access = rbac.access_of(session, user.id) if wants_access else NOBODY
     if client.allowed_groups and client.allowed_groups.isdisjoint(access.groups):
         raise errors.SUBJECT_NOT_ALLOWED(f"{user.id} is in none of the groups of {client.client_id}")
-    everything = domain_claims.person(user, access) if mapped or asked else {}
+    everything = domain_claims.person(user, access) if mapped or asked or whole else {}
     return Subject(user.id, user.epoch, access, everything)

@@ -33,7 +33,8 @@ def redirect_uri_exact(draft: Draft) -> None:
     asked = draft.parameters.get("redirect_uri")
     if asked is None:
         openid = "openid" in draft.parameters.get("scope", "").split(" ")
-        if len(client.redirect_uris) != 1 or openid:
+        # FAPI 2.0 section 5.3.2.2 wants it in every request.
+        if len(client.redirect_uris) != 1 or openid or draft.profile.pushed:
             raise REDIRECT_MISSING(f"client {client.client_id} has to say which redirect URI it means")
         draft.redirect_uri = client.redirect_uris[0]
         return

@@ -124,6 +124,15 @@ class AuthorizationRequest:
     """What the request was pushed under, hashed: it is good for one answer."""
     dpop_jkt: str | None = None
     authorization_details: tuple[Detail, ...] = ()
+    device: str | None = None
+    """The device that waits for the answer, in place of a redirect URI (RFC 8628)."""
+    device_confirmed: bool = False
+    """The person said that the code is the one their device shows."""
+
+    @property
+    def unconfirmed_device(self) -> bool:
+        """Whether a device waits whose code the person has not compared yet."""
+        return self.device is not None and not self.device_confirmed
 
     @property
     def response_types(self) -> frozenset[str]:

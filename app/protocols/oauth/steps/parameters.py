@@ -1,16 +1,10 @@
 """What no authorization request may contain."""
 
 from app.protocols.oauth.steps.draft import Draft
-from app.protocols.oauth.steps.refusals import (
-    PARAMETER_REPEATED,
-    PARAMETER_TOO_LONG,
-    REGISTRATION,
-    REQUEST_OBJECT,
-    REQUEST_URI,
-)
+from app.protocols.oauth.steps.refusals import PARAMETER_REPEATED, PARAMETER_TOO_LONG, REGISTRATION
 
 MAX_LENGTH = 2048
-LONGER = {"claims": 8192, "id_token_hint": 8192, "scope": 4000}
+LONGER = {"claims": 8192, "id_token_hint": 8192, "scope": 4000, "authorization_details": 8192}
 
 
 def none_repeated(draft: Draft) -> None:
@@ -26,12 +20,7 @@ def none_too_long(draft: Draft) -> None:
             raise PARAMETER_TOO_LONG(f"{name[:100]!r} has {len(value)} characters")
 
 
-def no_request_object(draft: Draft) -> None:
-    """Request objects are refused aloud rather than ignored (OIDC Core section 6, RFC 9101 section 5)."""
-    for name, refusal in (
-        ("request", REQUEST_OBJECT),
-        ("request_uri", REQUEST_URI),
-        ("registration", REGISTRATION),
-    ):
-        if name in draft.parameters:
-            raise refusal()
+def no_registration(draft: Draft) -> None:
+    """Clients do not describe themselves in a request (OIDC Core section 7.2.1); it is refused aloud."""
+    if "registration" in draft.parameters:
+        raise REGISTRATION()

@@ -17,6 +17,8 @@ def challenge_s256(draft: Draft) -> None:
     challenge = draft.parameters.get("code_challenge")
     method = draft.parameters.get("code_challenge_method")
     client = draft.known_client
+    if "code" not in draft.response_type.split():
+        return
     if challenge is None:
         if method is None and not profiles.demands_pkce(client, draft.tenant):
             return

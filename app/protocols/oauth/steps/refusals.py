@@ -24,12 +24,57 @@ REDIRECT_UNREGISTERED = _invalid(
 TARGET_REPEATED = _invalid("parameter_repeated", "client_id or redirect_uri is given more than once.")
 TOO_LARGE = _invalid("too_large", "The request is too large.")
 MALFORMED = _invalid("malformed", "The request cannot be read.")
+TWO_SOURCES = _invalid("two_sources", "A request has either request or request_uri, once.")
+
+# Where the parameters come from (RFC 9101, RFC 9126). Why an object is not believed is for the log alone.
+PUSHED_UNKNOWN = _case(
+    "invalid_request_uri",
+    "This request_uri has expired, was used, or is not this client's.",
+    "request_uri.unknown",
+)
+PUSHED_SPENT = _case("invalid_request_uri", "This request was answered already.", "request_uri.spent")
+PUSHED_BY_REFERENCE = _case(
+    "invalid_request", "A pushed request may not have a request_uri.", "request_uri.pushed"
+)
+PUSHING_REQUIRED = _case(
+    "invalid_request",
+    "The client has to push its requests to the pushed authorization request endpoint.",
+    "request.push_required",
+)
+SIGNING_REQUIRED = _case(
+    "invalid_request",
+    "The client has to sign its requests: send a request object.",
+    "request.signing_required",
+)
+REQUEST_URI_NOT_ALLOWED = _case(
+    "request_uri_not_supported",
+    "The profile of the client does not allow requests by reference.",
+    "request_uri.not_allowed",
+)
+REQUEST_URI_UNREGISTERED = _case(
+    "invalid_request_uri", "This request_uri is not registered for the client.", "request_uri.unregistered"
+)
+REQUEST_URI_FETCH = _case(
+    "invalid_request_uri", "There is no request object at the request_uri.", "request_uri.fetch"
+)
+REQUEST_URI_BUSY = _case(
+    "temporarily_unavailable", "Too many requests by reference. Try again in a minute.", "request_uri.busy"
+)
+_OBJECT = "The request object is not valid."
+OBJECT_INVALID = _case("invalid_request_object", _OBJECT, "request_object.invalid")
+OBJECT_ALGORITHM = _case("invalid_request_object", _OBJECT, "request_object.algorithm")
+OBJECT_AUDIENCE = _case("invalid_request_object", _OBJECT, "request_object.audience")
+OBJECT_CLIENT = _case("invalid_request_object", _OBJECT, "request_object.client")
+OBJECT_ISSUER = _case("invalid_request_object", _OBJECT, "request_object.issuer")
+OBJECT_KEYS = _case("invalid_request_object", _OBJECT, "request_object.keys")
+OBJECT_REPLAYED = _case("invalid_request_object", _OBJECT, "request_object.replayed")
+OBJECT_SIGNATURE = _case("invalid_request_object", _OBJECT, "request_object.signature")
+OBJECT_TIMES = _case("invalid_request_object", _OBJECT, "request_object.times")
+OBJECT_TYPE = _case("invalid_request_object", _OBJECT, "request_object.type")
 
 # Sent to the redirect URI.
 PARAMETER_REPEATED = _invalid("parameter_repeated", "A parameter is given more than once.")
 PARAMETER_TOO_LONG = _invalid("parameter_too_long", "A parameter is too long.")
-REQUEST_OBJECT = _case("request_not_supported", "The parameter request is not supported.", "request.object")
-REQUEST_URI = _case("request_uri_not_supported", "The parameter request_uri is not supported.", "request.uri")
 REGISTRATION = _case(
     "registration_not_supported", "The parameter registration is not supported.", "request.registration"
 )
@@ -37,12 +82,26 @@ RESPONSE_TYPE_MISSING = _invalid("response_type_missing", "The parameter respons
 RESPONSE_TYPE = _case(
     "unsupported_response_type", "This response_type is not supported; use code.", "request.response_type"
 )
+RESPONSE_TYPE_UNREGISTERED = _case(
+    "unauthorized_client",
+    "The client is not registered for this response_type.",
+    "client.response_type",
+)
+NONCE_MISSING = _invalid("nonce_missing", "An ID token in the response needs the parameter nonce.")
+OPENID_MISSING = _case("invalid_scope", "An ID token needs the scope openid.", "scope.openid_missing")
+REDIRECT_INSECURE = _invalid(
+    "redirect_uri_insecure", "The profile of the client does not allow redirect URIs of plain http."
+)
+DPOP_JKT = _invalid("dpop_jkt", "The dpop_jkt is not the thumbprint of the key the request proves.")
 GRANT_TYPE = _case(
     "unauthorized_client",
     "The client is not registered for the authorization code grant.",
     "client.grant_type",
 )
-RESPONSE_MODE = _invalid("response_mode", "This response_mode is not supported; use query or form_post.")
+RESPONSE_MODE = _invalid("response_mode", "This response_mode is not supported here.")
+RESPONSE_UNSIGNED = _invalid(
+    "response_unsigned", "The client has its responses signed: response_mode has to be one of those with jwt."
+)
 PKCE_MISSING = _invalid(
     "pkce_missing", "The parameter code_challenge is missing: PKCE with S256 is required."
 )

@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from app.protocols.oauth.steps import authentication, claims, clients, parameters, pkce, response, scopes
+from app.protocols.oauth.steps import (
+    authentication,
+    claims,
+    clients,
+    dpop,
+    jar,
+    parameters,
+    pkce,
+    rar,
+    response,
+    scopes,
+    sources,
+)
 from app.protocols.oauth.steps.draft import Draft
 
 
@@ -12,10 +24,16 @@ class Endpoint(Enum):
     """Where an authorization request may arrive."""
 
     AUTHORIZE = "authorize"
+    PAR = "par"
+    DEVICE = "device_authorization"
 
 
 Check = Callable[[Draft], None]
 _A = frozenset({Endpoint.AUTHORIZE})
+_P = frozenset({Endpoint.PAR})
+_AP = _A | _P
+_PD = _P | frozenset({Endpoint.DEVICE})
+_APD = _A | _PD
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +45,33 @@ class Step:
 
 
 STEPS: tuple[Step, ...] = (
-    Step(clients.client_known, _A),
-    Step(clients.redirect_uri_exact, _A),
+    Step(clients.client_known, _A),  # At the other endpoints the client has authenticated.
+    Step(sources.one_source, _A),
+    Step(sources.pushed_not_by_reference, _PD),
+    Step(sources.pushed_request, _A),
+    Step(jar.request_object, _APD),
+    Step(clients.redirect_uri_exact, _AP),
     # From here on refusals are sent to the client.
-    Step(response.response_mode_supported, _A),
-    Step(parameters.none_repeated, _A),
-    Step(parameters.none_too_long, _A),
-    Step(parameters.no_request_object, _A),
-    Step(response.response_type_code, _A),
-    Step(pkce.challenge_s256, _A),
-    Step(scopes.scopes_allowed, _A),
-    Step(scopes.audience_known, _A),
-    Step(claims.claims_readable, _A),
-    Step(authentication.prompt_known, _A),
-    Step(authentication.max_age_number, _A),
-    Step(authentication.acr_available, _A),
-    Step(authentication.display_known, _A),
-    Step(authentication.id_token_hint_ours, _A),
+    Step(response.response_mode_supported, _AP),
+    Step(parameters.none_repeated, _AP),
+    Step(parameters.none_too_long, _APD),
+    Step(parameters.no_registration, _APD),
+    Step(sources.pushed_where_demanded, _A),
+    Step(sources.signed_where_demanded, _APD),
+    Step(response.redirect_uri_secure, _AP),
+    Step(response.response_type_allowed, _AP),
+    Step(pkce.challenge_s256, _AP),
+    Step(dpop.dpop_jkt_agreed, _AP),
+    Step(rar.details_understood, _APD),
+    Step(scopes.scopes_allowed, _APD),
+    Step(scopes.audience_known, _APD),
+    Step(response.id_token_has_nonce, _AP),
+    Step(claims.claims_readable, _APD),
+    Step(authentication.prompt_known, _AP),
+    Step(authentication.max_age_number, _APD),
+    Step(authentication.acr_available, _APD),
+    Step(authentication.display_known, _AP),
+    Step(authentication.id_token_hint_ours, _APD),
 )
 
 
