@@ -99,7 +99,7 @@ def compose(
         logo=found.get("logo", ""),
         logo_dark=found.get("logo_dark", ""),
         icon=found.get("icon", ""),
-        icon_type=_TYPES.get((said.icon or "").rpartition(".")[2], ""),
+        icon_type=_kind_of(said.icon or ""),
         title=i18n.in_language(said.texts.title, where),
         intro=i18n.in_language(said.texts.intro, where),
         links=tuple((label, uri) for label, uri in (*own, *legal) if label),
@@ -114,6 +114,13 @@ def client_logo(client: ClientRecord | None) -> str:
     if client is None or not uri:
         return ""
     return pages.url("client_logo", client_id=client.client_id, v=lookup_hash(uri)[:DIGEST_CHARACTERS])
+
+
+def _kind_of(picture: str) -> str:
+    """The media type of a picture's setting, stored or given."""
+    if picture.startswith("data:"):
+        return picture[5:].partition(";")[0]
+    return _TYPES.get(picture.rpartition(".")[2], pictures.SVG)
 
 
 def _markup(where: TenantContext, text: str | None) -> str:

@@ -87,7 +87,7 @@ def prefer(*, ui_locales: str | None = None, person: object = None) -> None:
         g.ui_locales = ui_locales
     if person:
         g.person_locale = str(person)
-    refresh()
+    refresh()  # type: ignore[no-untyped-call]
 
 
 def language() -> str:

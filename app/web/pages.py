@@ -127,6 +127,7 @@ def register(app: Flask, parts: Services) -> None:
     """Add every page to the application."""
     from app.web import (
         account,
+        brand_preview,
         branding,
         email_pages,
         errors,
@@ -144,6 +145,7 @@ def register(app: Flask, parts: Services) -> None:
 
     i18n.register(app)
     branding.register(app)
+    brand_preview.register(app)
     errors.register(app)
     app.before_request(_prepare)
     app.after_request(_protect)

@@ -24,6 +24,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "flask_sqlalchemy": ("infra.db",),
     "flask_babel": ("web",),
     "flask_wtf": ("web",),
+    "jinja2": ("domain.custom_markup", "web"),
     "jsonschema": ("domain", "protocols"),
     "maxminddb": ("infra",),
     "passlib": ("infra.passwords",),
