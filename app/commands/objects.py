@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.commands import branding, people
 from app.commands.applying import parts_of, read_text, shown_name, sources_of, tell
 from app.commands.runtime import answer, json_option, services, tenant_of, tenant_option
 from app.kernel.errors import Problem
@@ -61,6 +62,10 @@ def _group(kind: str) -> click.Group:
         "update", f"Change a {kind} by an apply object in FILE; what it does not mention stays.", update, file
     )
     add("delete", f"Delete a {kind}.", delete, named)
+    if kind == "tenant":
+        group.add_command(branding.brand)
+    if kind == "user":
+        people.add_to(group)
     return group
 
 
