@@ -8,6 +8,7 @@ and ends the grant (RFC 9700 section 4.14, contracts 5).
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -49,6 +50,8 @@ class Presented(Enum):
     """This client's tokens do not rotate."""
     UNKNOWN = "unknown"
     WRONG_CLIENT = "wrong_client"
+    WRONG_KEY = "wrong_key"
+    """What it is bound to was not proven."""
     EXPIRED = "expired"
     REVOKED = "revoked"
     REPLAYED = "replayed"
@@ -93,20 +96,53 @@ def parse(token: str) -> RefreshToken | None:
     return RefreshToken(family_id, int(generation), mac)
 
 
+def binding_of(cnf: Mapping[str, str] | None, *, is_public: bool) -> str | None:
+    """What a family is bound to whose first token comes with access tokens of this `cnf`.
+
+    A client that authenticates may bring another key later (RFC 9449 section 5), but not none.
+    """
+    if not cnf:
+        return None
+    return " ".join(f"{kind}:{value}" if is_public else kind for kind, value in sorted(cnf.items()))
+
+
+def _is_proven(bound_to: str | None, cnf: Mapping[str, str] | None) -> bool:
+    for wanted in (bound_to or "").split():
+        kind, _, value = wanted.partition(":")
+        proven = (cnf or {}).get(kind)
+        if proven is None or (value and proven != value):
+            return False
+    return True
+
+
 class RefreshTokens:
     """Makes and takes refresh tokens."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def start(self, session: Session, tenant_id: str, grant_id: str, *, expires_at: datetime) -> str:
-        """Begin a family under a grant and give its first token."""
+    def start(
+        self,
+        session: Session,
+        tenant_id: str,
+        grant_id: str,
+        *,
+        expires_at: datetime,
+        bound_to: str | None = None,
+    ) -> str:
+        """Begin a family under a grant and give its first token. `bound_to` is what `binding_of` gives."""
         family_id, secret = ids.new_id(), secrets.token_bytes(32)
         sealed = self._vault.seal(
             PURPOSE, secret, tenant=tenant_id, table="refresh_families", column="secret_sealed", row=family_id
         )
         session.add(
-            RefreshFamily(id=family_id, grant_id=grant_id, secret_sealed=sealed, expires_at=expires_at)
+            RefreshFamily(
+                id=family_id,
+                grant_id=grant_id,
+                secret_sealed=sealed,
+                expires_at=expires_at,
+                bound_to=bound_to,
+            )
         )
         return _token(secret, family_id, 0)
 
@@ -120,11 +156,13 @@ class RefreshTokens:
         grace_seconds: int,
         rotate: bool,
         log: RevocationLog,
+        cnf: Mapping[str, str] | None = None,
     ) -> Refreshed:
         """Take a refresh token in the session's transaction, which has to be a writing one.
 
         Of any number of parallel presentations of one token one rotates it and the others, within the grace, get the
-        very same successor. A wrong client changes nothing.
+        very same successor. A wrong client, and a request that does not prove (`cnf`) what the family is bound to,
+        change nothing.
         """
         parts = parse(token)
         found = self._load(session, parts) if parts else None
@@ -139,6 +177,8 @@ class RefreshTokens:
             return Refreshed(Presented.UNKNOWN)
         if grant.client_id != client_id:
             return Refreshed(Presented.WRONG_CLIENT, grant_id=grant.id)
+        if not _is_proven(family.bound_to, cnf):
+            return Refreshed(Presented.WRONG_KEY, grant_id=grant.id)
         if family.revoked_at or grant.revoked_at:
             return Refreshed(Presented.REVOKED, grant_id=grant.id)
         if family.expires_at <= clock.now():

@@ -7,7 +7,7 @@ Keys are found among those the caller trusts; `jwk`, `jku`, `x5c` and `x5u` of a
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ __all__ = [
     "Verified",
     "at_hash",
     "canonical_algorithm",
+    "members",
     "parse_jwks",
     "public_key",
     "sign",
@@ -160,6 +161,24 @@ def parse_jwks(document: str | bytes | Mapping[str, Any]) -> tuple[VerificationK
     Keys of kinds we do not know, and encryption keys, are passed over, as that section asks. Raises `InvalidKeys`
     for private or symmetric keys, weak ones, malformed ones, more than `MAX_KEYS`, two with one `kid`, none left.
     """
+    found = [key for member in _members(document) if (key := public_key(member)) is not None]
+    if not found:
+        raise InvalidKeys(f"no signature key for any of {', '.join(ASYMMETRIC_ALGORITHMS)}")
+    kids = [key.kid for key in found if key.kid is not None]
+    if len(set(kids)) != len(kids):
+        raise InvalidKeys("two keys have the same `kid`")
+    return tuple(found)
+
+
+def members(document: str | bytes | Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The keys of a JWK Set as they stand there, nothing of them checked; none where it cannot be read."""
+    try:
+        return _members(document)
+    except InvalidKeys:
+        return ()
+
+
+def _members(document: str | bytes | Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     if isinstance(document, str | bytes):
         if len(document) > MAX_JWKS_BYTES:
             raise InvalidKeys(f"larger than {MAX_JWKS_BYTES} bytes")
@@ -167,18 +186,12 @@ def parse_jwks(document: str | bytes | Mapping[str, Any]) -> tuple[VerificationK
             document = _load_json(document)
         except ValueError as fault:
             raise InvalidKeys(str(fault)) from None
-    members = document.get("keys") if isinstance(document, Mapping) else None
-    if not isinstance(members, list) or not all(isinstance(member, Mapping) for member in members):
+    found = document.get("keys") if isinstance(document, Mapping) else None
+    if not isinstance(found, list) or not all(isinstance(member, Mapping) for member in found):
         raise InvalidKeys("`keys` has to be an array of objects")
-    if len(members) > MAX_KEYS:
+    if len(found) > MAX_KEYS:
         raise InvalidKeys(f"more than {MAX_KEYS} keys")
-    found = [key for member in members if (key := public_key(member)) is not None]
-    if not found:
-        raise InvalidKeys(f"no signature key for any of {', '.join(ASYMMETRIC_ALGORITHMS)}")
-    kids = [key.kid for key in found if key.kid is not None]
-    if len(set(kids)) != len(kids):
-        raise InvalidKeys("two keys have the same `kid`")
-    return tuple(found)
+    return found
 
 
 def public_key(jwk: Mapping[str, Any]) -> VerificationKey | None:

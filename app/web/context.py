@@ -27,13 +27,16 @@ class Place:
     tenant: TenantContext
     prefix: str
     path: str
+    without_pages: bool = False
+    """Whether it is where clients show certificates, and people have no business."""
 
 
 class Locator:
     """Finds the tenant of a request. A host that is none of ours gives None: it may be somebody poisoning links."""
 
-    def __init__(self, tenants: TenantDirectory, base_url: str) -> None:
+    def __init__(self, tenants: TenantDirectory, base_url: str, mtls_url: str = "") -> None:
         self._tenants = tenants
+        self._mtls_host = mtls_url.partition("://")[2]
         scheme, _, self._base_host = base_url.partition("://")
         self._default_port = _DEFAULT_PORT[scheme]
 
@@ -45,6 +48,8 @@ class Locator:
         """
         name = host.lower().removesuffix(self._default_port)
         if name != self._base_host:
+            if self._mtls_host and name == self._mtls_host:
+                return self._where_certificates_are_asked_for(path)
             tenant = self._tenants.by_host(name)
             return Place(tenant, "", path) if tenant else None
         if path.startswith(TENANT_PREFIX):
@@ -54,6 +59,15 @@ class Locator:
             return self._under_path(inserted[2], inserted[1])
         tenant = self._tenants.by_slug(DEFAULT_SLUG)
         return Place(tenant, "", path) if tenant and tenant.host is None else None
+
+    def _where_certificates_are_asked_for(self, path: str) -> Place | None:
+        """Every tenant is there, one with a host of its own too (RFC 8705 section 5)."""
+        slug, prefix, rest = DEFAULT_SLUG, "", path
+        if path.startswith(TENANT_PREFIX):
+            slug, slash, rest = path[len(TENANT_PREFIX) :].partition("/")
+            prefix, rest = TENANT_PREFIX + slug, slash + rest
+        tenant = self._tenants.by_slug(slug)
+        return Place(tenant, prefix, rest or "/", without_pages=True) if tenant else None
 
     def serves(self, host: str) -> bool:
         """Whether the host is the deployment's or one of a tenant."""

@@ -19,6 +19,7 @@ from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.reply import Reply
 from app.protocols.oauth.request import ProtocolRequest
 from app.web import forms, headers
+from app.web.client_certificates import ClientCertificates
 from app.web.context import Locator, Place, Proxies
 from app.web.endpoints import EDGE, ENDPOINTS, Endpoint
 
@@ -73,6 +74,7 @@ class Edge:
         self._inner = inner
         self._locator = locator
         self._proxies = Proxies(settings.trusted_proxies)
+        self._certificates = ClientCertificates(settings, self._proxies)
         self._observe = observe
         self._security = headers.security(https=settings.is_https)
         self._routes = {e.path: (e, handlers[e.name]) for e in ENDPOINTS if e.answered_by == EDGE}
@@ -119,6 +121,8 @@ class Edge:
         turn.tenant = place.tenant.id
         route = self._routes.get(place.path)
         if route is None:
+            if place.without_pages and not place.path.startswith("/api/"):
+                return self._send(turn, _NO_TENANT)
             return self._pass_on(turn, place)
         endpoint, handler = route
         turn.endpoint, turn.cors = endpoint.name, endpoint.cors
@@ -145,6 +149,8 @@ class Edge:
                 request_id=turn.request_id,
                 repeated=repeated,
                 user_agent=_user_agent(environ),
+                path=place.path,
+                certificate=self._certificates.of(turn.peer, environ) if self._certificates.is_on else None,
             )
             return handler(request)
         except OAuthError as error:
@@ -177,6 +183,8 @@ class Edge:
         environ["REMOTE_ADDR"] = environ["watchword.address"] = turn.address
         environ["watchword.request_id"] = turn.request_id
         environ["watchword.tenant"] = place.tenant if place else None
+        if self._certificates.is_on:
+            environ["watchword.certificate"] = self._certificates.of(turn.peer, environ)
         if place is not None:
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = place.prefix, place.path
 

@@ -17,13 +17,20 @@ CACHE_SECONDS = 300
 
 _PATHS: Mapping[str, str] = {e.member: e.path for e in ENDPOINTS if e.member}
 
-Build = Callable[[TenantContext, Mapping[str, str], tuple[str, ...]], dict[str, Any]]
+Build = Callable[[TenantContext, Mapping[str, str], tuple[str, ...], metadata.Transport], dict[str, Any]]
 
 
 class WellKnown:
     """Answers discovery and JWKS. Neither the database nor the state store is asked."""
 
-    def __init__(self, cache: ConfigCache, keyring: Keyring, grant_types: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cache: ConfigCache,
+        keyring: Keyring,
+        grant_types: tuple[str, ...],
+        transport: metadata.Transport,
+    ) -> None:
+        self._transport = transport
         self._cache = cache
         self._keyring = keyring
         self._grant_types = grant_types
@@ -42,7 +49,7 @@ class WellKnown:
 
     def _document(self, tenant: TenantContext, name: str, build: Build) -> Document:
         def make() -> Document:
-            body = encode(build(tenant, _PATHS, self._grant_types))
+            body = encode(build(tenant, _PATHS, self._grant_types, self._transport))
             return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
         return self._cache.get(tenant.id, "metadata", (name, tenant.issuer), make)

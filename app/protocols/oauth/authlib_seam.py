@@ -94,7 +94,8 @@ class _Request(OAuth2Request):
 
     @property
     def form(self) -> Mapping[str, str]:
-        return cast(Mapping[str, str], self.payload.data)
+        form: Mapping[str, str] = self.payload.data
+        return form
 
     def keep(self, names: frozenset[str]) -> None:
         """Forget every parameter the grant did not declare: nothing later can read it by mistake."""
@@ -121,7 +122,9 @@ class _Ours:
 
     def authenticate_token_endpoint_client(self) -> ClientMixin:
         """Authlib's first step: who is asking (RFC 6749 section 3.2.1)."""
-        return cast(Server, self.server).view(self.exchange.authenticate())
+        client = self.exchange.authenticate()
+        self.exchange.bind()
+        return cast(Server, self.server).view(client)
 
     def save_token(self, token: object) -> None:
         """Nothing to do: what has to be stored of a token rides in the trip of `issue`."""
@@ -194,7 +197,8 @@ class Server(AuthorizationServer):
 
     def token(self, exchange: Exchange) -> Reply:
         """Answer a token request. Raises `OAuthError`."""
-        return cast(Reply, self.create_token_response(exchange))  # type: ignore[no-untyped-call]
+        answer: Reply = self.create_token_response(exchange)  # type: ignore[no-untyped-call]
+        return answer
 
     def create_oauth2_request(self, request: Exchange) -> _Request:
         """Authlib's view of the exchange."""

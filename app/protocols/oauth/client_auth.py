@@ -15,8 +15,9 @@ from app.domain.clients import ClientDirectory, ClientRecord
 from app.infra import audit
 from app.infra.audit import Event
 from app.infra.limits import CLIENT_FAILURES, CLIENT_REQUESTS, NETWORK_FAILURES, network_of
-from app.protocols.oauth import assertions, errors, profiles
+from app.protocols.oauth import assertions, errors, mtls, profiles
 from app.protocols.oauth.assertions import Assertions
+from app.protocols.oauth.client_keys import ClientKeys
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Executes, Trip
@@ -101,8 +102,10 @@ class ClientAuthentication:
         clients: ClientDirectory,
         client_secrets: ClientSecrets,
         client_assertions: Assertions,
+        client_keys: ClientKeys,
         state: Executes,
     ) -> None:
+        self._keys = client_keys
         self._clients = clients
         self._secrets = client_secrets
         self._assertions = client_assertions
@@ -144,6 +147,8 @@ class ClientAuthentication:
             endpoint_url = f"{request.tenant.issuer}/{request.endpoint}"
             used = self._assertions.verify(credentials.secret, client, request.tenant, endpoint_url)
             trip.add(used, errors.ASSERTION_REPLAYED)
+        elif credentials.method == "none" and registered in mtls.METHODS:
+            mtls.verify(request.certificate, client, request.tenant.id, self._keys)
         elif credentials.method != registered:
             self._secrets.verify(credentials.secret, None)
             raise errors.CLIENT_METHOD(

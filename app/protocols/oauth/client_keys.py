@@ -2,12 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.infra import jose
+from app.infra import certificates, jose
 from app.infra.jose import VerificationKey, Verified
 from app.kernel import clock
 from app.kernel.errors import Problem
@@ -23,6 +22,8 @@ TIMEOUT_SECONDS = 5
 MAX_ENTRIES = 2_000
 
 Keys = tuple[VerificationKey, ...]
+Certificates = frozenset[bytes]
+"""Whole certificates in DER, and the thumbprints of keys that stand for every certificate of theirs."""
 
 
 class FetchedDocument(Protocol):
@@ -70,6 +71,7 @@ class Fetches(Protocol):
 class _Entry:
     source: object
     keys: Keys
+    certificates: Certificates
     fetched_at: float
     tried_at: float
 
@@ -87,21 +89,37 @@ class ClientKeys:
 
         Empty when there are none or they cannot be had.
         """
+        entry = self._entry(tenant_id, client, unknown_kid)
+        return entry.keys if entry else ()
+
+    def has_certificate(self, tenant_id: str, client: KeyOwner, der: bytes) -> bool:
+        """Whether a certificate is one of the client's (RFC 8705 section 2.2): by itself or by its key.
+
+        One that is not known makes us fetch anew, where that is allowed.
+        """
+        wanted = _names_of(der)
+        entry = self._entry(tenant_id, client, False)
+        if entry is not None and not wanted.isdisjoint(entry.certificates):
+            return True
+        entry = self._entry(tenant_id, client, True) if client.jwks is None else None
+        return entry is not None and not wanted.isdisjoint(entry.certificates)
+
+    def _entry(self, tenant_id: str, client: KeyOwner, unknown_kid: bool) -> _Entry | None:
         name = (tenant_id, client.client_id)
         entry = self._entries.get(name)
         if client.jwks is not None:
             if entry is None or entry.source is not client.jwks:
-                entry = self._keep(name, _Entry(client.jwks, _parse(dict(client.jwks)), 0, 0))
-            return entry.keys
+                entry = self._keep(name, _Entry(client.jwks, *_read(dict(client.jwks)), 0, 0))
+            return entry
         if client.jwks_uri is None:
-            return ()
+            return None
         if entry is None or entry.source != client.jwks_uri:
-            entry = self._keep(name, _Entry(client.jwks_uri, (), 0, 0))
+            entry = self._keep(name, _Entry(client.jwks_uri, (), frozenset(), 0, 0))
         now = clock.now().timestamp()
         stale = now - entry.fetched_at > FRESH_SECONDS
         if (stale or unknown_kid) and self._may_try(entry, now):
             self._fetch(entry, client.jwks_uri, now)
-        return entry.keys if now - entry.fetched_at <= STALE_SECONDS else ()
+        return entry if now - entry.fetched_at <= STALE_SECONDS else None
 
     def verify(
         self, token: str, tenant_id: str, client: KeyOwner, algorithms: Collection[str]
@@ -135,8 +153,11 @@ class ClientKeys:
             )
         except Problem:
             return
-        if document.status == 200 and (keys := _parse(document.body)):
-            entry.keys, entry.fetched_at = keys, now
+        if document.status != 200:
+            return
+        keys, certified = _read(document.body)
+        if keys or certified:
+            entry.keys, entry.certificates, entry.fetched_at = keys, certified, now
 
     def _keep(self, name: tuple[str, str], entry: _Entry) -> _Entry:
         with self._lock:
@@ -145,6 +166,35 @@ class ClientKeys:
             if len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
         return entry
+
+
+def _read(document: bytes | dict[str, object]) -> tuple[Keys, Certificates]:
+    return _parse(document), _certificates(document)
+
+
+def _certificates(document: bytes | dict[str, object]) -> Certificates:
+    """What certificates of a key set are recognised by; of a key with `x5c` that certificate alone."""
+    found = set()
+    for jwk in jose.members(document):
+        der = certificates.of_x5c(jwk.get("x5c"))
+        if der is not None:
+            found.add(der)
+        elif "x5c" not in jwk and (name := _thumbprint(jwk)) is not None:
+            found.add(name)
+    return frozenset(found)
+
+
+def _names_of(der: bytes) -> Certificates:
+    members = certificates.public_members(der)
+    name = _thumbprint(members) if members else None
+    return frozenset({der} if name is None else {der, name})
+
+
+def _thumbprint(jwk: Mapping[str, object]) -> bytes | None:
+    try:
+        return jose.thumbprint(jwk).encode("ascii")
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _parse(document: bytes | dict[str, object]) -> Keys:

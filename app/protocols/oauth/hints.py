@@ -38,8 +38,9 @@ def read(token: str, tenant: TenantContext, keyring: Keyring) -> Hint | None:
     claims = verified.claims
     audience = claims.get("aud")
     audience = [audience] if isinstance(audience, str) else audience
-    user_id, session_id = claims.get("sub"), claims.get("sid")
-    if claims.get("iss") != tenant.issuer or not isinstance(user_id, str):
+    subject, session_id = claims.get("sub"), claims.get("sid")
+    user_id = keyring.subjects.user_id(tenant.id, subject) if isinstance(subject, str) else None
+    if claims.get("iss") != tenant.issuer or user_id is None:
         return None
     if not isinstance(audience, list) or not audience or not all(isinstance(a, str) for a in audience):
         return None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.domain.tenants import TenantContext
+from app.infra.certificates import Presented
 
 REPEATABLE = frozenset({"resource", "audience"})
 """The parameters a request may carry more than once (RFC 8707 section 2, RFC 8693 section 2.1)."""
@@ -27,6 +28,10 @@ class ProtocolRequest:
     request_id: str
     repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     user_agent: str | None = None
+    path: str = ""
+    """Where it came in, below the issuer."""
+    certificate: Presented | None = None
+    """The certificate of its TLS connection, where the deployment asks clients for one."""
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value of a parameter of `REPEATABLE`, in order."""

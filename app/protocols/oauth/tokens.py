@@ -28,6 +28,8 @@ class AccessToken:
     """An access token of ours, its signature and times verified, or found in the state store."""
 
     claims: Mapping[str, Any]
+    user_id: str | None = None
+    """The person it speaks of, by their id: its `sub` may be pairwise. None for a client's own."""
 
     @property
     def audience(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class AccessToken:
             token_id=self.claims["jti"],
             client_id=self.client_id,
             client_epoch=int(client_epoch),
-            user_id=self.claims["sub"] if self.grant_id else None,
+            user_id=self.user_id,
             user_epoch=int(user_epoch),
             grant_id=self.grant_id,
             session_id=self.claims.get("sid"),
@@ -96,7 +98,7 @@ def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken
         raise errors.TOKEN_MALFORMED("another issuer")
     if claims["exp"] <= clock.now().timestamp():
         raise errors.TOKEN_EXPIRED()
-    return AccessToken(claims)
+    return _read(claims, keyring)
 
 
 def look_up(token: str, tenant: TenantContext) -> Get:
@@ -104,12 +106,18 @@ def look_up(token: str, tenant: TenantContext) -> Get:
     return Get(Key(tenant.id, OPAQUE_KIND, lookup_hash(token)))
 
 
-def from_stored(stored: bytes | None) -> AccessToken | None:
+def _read(claims: Mapping[str, Any], keyring: Keyring) -> AccessToken:
+    if "grant_id" not in claims:
+        return AccessToken(claims)
+    return AccessToken(claims, keyring.subjects.user_id(claims["tenant_id"], claims["sub"]))
+
+
+def from_stored(stored: bytes | None, keyring: Keyring) -> AccessToken | None:
     """The opaque access token that `look_up` found, if it has not expired."""
     if stored is None:
         return None
     claims = json.loads(stored)
-    return AccessToken(claims) if claims["exp"] > clock.now().timestamp() else None
+    return _read(claims, keyring) if claims["exp"] > clock.now().timestamp() else None
 
 
 def read(
@@ -123,7 +131,7 @@ def read(
         found = read_jwt(token, tenant, keyring)
     else:
         place = trip.add(look_up(token, tenant))
-        stored = from_stored(trip.go()[place])
+        stored = from_stored(trip.go()[place], keyring)
         if stored is None:
             raise errors.TOKEN_MALFORMED("no such opaque token")
         found = stored

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.kernel.errors import Problem
 from app.web import pages
-from app.web.api import openapi
+from app.web.api import json_bodies, openapi
 from app.web.api.bearer import authenticate
 from app.web.api.catalogue import ENDPOINTS, PREFIX, ApiEndpoint
 
@@ -31,7 +31,9 @@ def blueprint() -> Blueprint:
 
 def _view(endpoint: ApiEndpoint) -> Callable[..., Response]:
     def view(**path: Any) -> Response:
-        caller = authenticate(endpoint.scope, endpoint.permission)
+        caller = authenticate(endpoint.scope, endpoint.permission, endpoint.area)
+        if endpoint.body is not None:
+            path["body"] = json_bodies.read(endpoint.body)
         answer = endpoint.handler(caller, _query(endpoint.query), **path)
         return _json(answer.model_dump_json(), endpoint.status)
 
@@ -63,6 +65,6 @@ def _json(body: str, status: int) -> Response:
 
 
 def _challenge(response: Response) -> Response:
-    if (challenge := g.get("challenge")) is not None:
-        response.headers["WWW-Authenticate"] = challenge
+    for name, value in g.get("challenges", ()):
+        response.headers.add(name, value)
     return response

@@ -4,14 +4,18 @@ from typing import Any
 
 from app.domain import refresh, users
 from app.domain.clients import ClientRecord
+from app.infra import jose
 from app.kernel import clock
-from app.protocols.oauth import errors, lineage, tokens
+from app.protocols.oauth import errors, lineage, profiles, tokens
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
-from app.protocols.oauth.reply import Reply, ok
+from app.protocols.oauth.reply import NO_STORE, Reply, ok
 from app.protocols.oauth.request import ProtocolRequest
+from app.protocols.oauth.sender import kind_of
 from app.protocols.oauth.tokens import AccessToken
 
+_SIGNED = "application/token-introspection+jwt"
+_JWT = (("Content-Type", _SIGNED), *NO_STORE)
 _INACTIVE: dict[str, Any] = {"active": False}
 _OURS_ALONE = ("epoch", "grant_id", lineage.CLAIM)
 
@@ -34,8 +38,23 @@ class Introspection:
             raise errors.PARAMETER_MISSING("token")
         if refresh.parse(token) is not None:
             exchange.trip.go()
-            return ok(self._refresh_token(exchange, client, token))
-        return ok(self._access_token(exchange, client, token))
+            return self._answer(request, client, self._refresh_token(exchange, client, token))
+        return self._answer(request, client, self._access_token(exchange, client, token))
+
+    def _answer(self, request: ProtocolRequest, client: ClientRecord, content: dict[str, Any]) -> Reply:
+        """JSON, or a JWT for who asks for one (RFC 9701 sections 4 and 5)."""
+        if _SIGNED not in request.headers.get("accept", "").lower():
+            return ok(content)
+        tenant = request.tenant
+        alg = profiles.signing_algorithm(client.introspection_signed_response_alg, client, tenant)
+        claims = {
+            "iss": tenant.issuer,
+            "aud": client.client_id,
+            "iat": clock.timestamp(clock.now()),
+            "token_introspection": content,
+        }
+        key = self._parts.keyring.current(tenant.id, alg)
+        return Reply(200, _JWT, jose.sign(claims, key, typ="token-introspection+jwt").encode("ascii"))
 
     def _access_token(self, exchange: Exchange, client: ClientRecord, token: str) -> dict[str, Any]:
         parts, tenant = self._parts, exchange.request.tenant
@@ -49,7 +68,7 @@ class Introspection:
         if not _may_ask(client, found) or parts.clients.get(tenant.id, found.client_id) is None:
             return _INACTIVE
         shown = {name: value for name, value in found.claims.items() if name not in _OURS_ALONE}
-        return {"active": True, "token_type": "Bearer", **shown}
+        return {"active": True, "token_type": kind_of(shown), **shown}
 
     def _refresh_token(self, exchange: Exchange, client: ClientRecord, token: str) -> dict[str, Any]:
         """Only the client it was issued to may ask about a refresh token: nobody else should ever see one."""
@@ -73,7 +92,7 @@ class Introspection:
             return {
                 "active": True,
                 "iss": tenant.issuer,
-                "sub": grant.user_id,
+                "sub": self._parts.keyring.subjects.of(tenant.id, client.sector, grant.user_id),
                 "client_id": grant.client_id,
                 "scope": " ".join(grant.scopes),
                 "iat": clock.timestamp(family.rotated_at),

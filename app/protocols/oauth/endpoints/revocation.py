@@ -75,7 +75,7 @@ class Revocation:
         """The stored token is deleted: it exists nowhere else."""
         look_up = tokens.look_up(token, exchange.request.tenant)
         place = exchange.trip.add(look_up)
-        found = tokens.from_stored(exchange.trip.go()[place])
+        found = tokens.from_stored(exchange.trip.go()[place], self._parts.keyring)
         if found is None or found.client_id != exchange.known_client.client_id:
             return
         exchange.trip.add(Delete(look_up.key))

@@ -1,5 +1,6 @@
 """UserInfo: claims about the person an access token speaks of (OpenID Connect Core section 5.3)."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -10,15 +11,20 @@ from app.domain.access import rbac
 from app.domain.access.rbac import NOBODY
 from app.domain.clients import ClientRecord
 from app.domain.models import Grant, User
+from app.domain.tenants import TenantContext
+from app.infra import jose
 from app.infra.limits import USERINFO_FAILURES, network_of
-from app.protocols.oauth import errors, tokens
+from app.kernel import clock
+from app.protocols.oauth import errors, profiles, tokens
+from app.protocols.oauth.dpop import nonce_header
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
-from app.protocols.oauth.reply import Reply, ok
+from app.protocols.oauth.reply import NO_STORE, Reply, ok
 from app.protocols.oauth.request import ProtocolRequest
+from app.protocols.oauth.sender import as_resource, challenges
 from app.protocols.oauth.tokens import AccessToken
 
-_REALM = 'Bearer realm="userinfo"'
+_JWT = (("Content-Type", "application/jwt"), *NO_STORE)
 
 
 class UserInfo:
@@ -30,35 +36,52 @@ class UserInfo:
     def __call__(self, request: ProtocolRequest) -> Reply:
         """OpenID Connect Core section 5.3. Raises `OAuthError` with a challenge (RFC 6750 section 3)."""
         try:
-            return ok(self._claims(request))
+            return self._answer(request)
         except OAuthError as error:
-            error.headers = (("WWW-Authenticate", _challenge(error)),)
+            scope = ', scope="openid"' if error.case is errors.SCOPE_INSUFFICIENT else ""
+            error.headers = challenges("userinfo", as_resource(error), scope)
             raise
 
-    def _claims(self, request: ProtocolRequest) -> dict[str, Any]:
+    def _answer(self, request: ProtocolRequest) -> Reply:
         parts, tenant = self._parts, request.tenant
         exchange, network = Exchange(parts, request), network_of(request.remote_address)
-        presented = _presented(request)
+        scheme, presented = _presented(request)
+        dpop = request.headers.get("dpop")
         try:
+            proof = parts.sender.prove(
+                scheme, dpop, tenant, request.method, request.path, presented, exchange.trip
+            )
             token = tokens.read(presented, tenant, parts.keyring, parts.revocations, exchange.trip)
         except OAuthError as error:
-            if error.error == "invalid_token":
+            if error.error in ("invalid_token", "invalid_dpop_proof"):
                 # Only failures are refused: an API that asks about every token it is handed must not be shut off by
                 # whoever hands it garbage.
                 exchange.trip.add(USERINFO_FAILURES.count(tenant.id, network), errors.TOO_MANY_FAILURES)
                 exchange.trip.go()
             raise
+        client = parts.clients.get(tenant.id, token.client_id)
+        nonce = parts.sender.check(token, proof, request.certificate, client, tenant)
         if tenant.issuer not in token.audience:
             raise errors.TOKEN_AUDIENCE(f"meant for {token.audience}")
         if token.grant_id is None:
             raise errors.TOKEN_NO_SUBJECT("issued to a client for itself")
         if "openid" not in token.scopes:
             raise errors.SCOPE_INSUFFICIENT()
-        client = parts.clients.get(tenant.id, token.client_id)
         if client is None:
             raise errors.TOKEN_REVOKED("its client was removed or disabled")
         with parts.tenancy.session(tenant.id) as session:
-            return _released(session, token, client, tenant.id)
+            claims = _released(session, token, client, tenant.id)
+        answer = self._signed(claims, client, tenant) if client.userinfo_signed_response_alg else ok(claims)
+        return answer if nonce is None else replace(answer, headers=answer.headers + nonce_header(nonce))
+
+    def _signed(self, claims: dict[str, Any], client: ClientRecord, tenant: TenantContext) -> Reply:
+        """A JWT for a client that registered an algorithm (OpenID Connect Core section 5.3.2)."""
+        registered = client.userinfo_signed_response_alg or ""
+        alg = profiles.signing_algorithm(registered, client, tenant)
+        key = self._parts.keyring.current(tenant.id, alg)
+        now = clock.timestamp(clock.now())
+        whole = {**claims, "iss": tenant.issuer, "aud": client.client_id, "iat": now}
+        return Reply(200, _JWT, jose.sign(whole, key, typ="JWT").encode("ascii"))
 
 
 def _released(session: Session, token: AccessToken, client: ClientRecord, tenant_id: str) -> dict[str, Any]:
@@ -78,27 +101,20 @@ def _released(session: Session, token: AccessToken, client: ClientRecord, tenant
         claims = domain_claims.map_claims(
             claims, client.claims, everything=everything, access=access, tenant_id=tenant_id
         )
-    return {**claims, "sub": found.User.id}
+    return {**claims, "sub": token.claims["sub"]}
 
 
-def _presented(request: ProtocolRequest) -> str:
-    """The access token, from the header or the body of a POST (RFC 6750 sections 2.1 and 2.2), never from the URL."""
+def _presented(request: ProtocolRequest) -> tuple[str, str]:
+    """The scheme and the access token: from the header, or the body of a POST (RFC 6750 sections 2.1 and 2.2), never
+    from the URL."""
     authorization, in_body = request.headers.get("authorization"), request.form.get("access_token")
     if authorization is None:
         if in_body is None:
             raise errors.TOKEN_MISSING()
-        return in_body
+        return "bearer", in_body
     if in_body is not None:
         raise errors.TOKEN_TWICE()
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise errors.TOKEN_MISSING("the Authorization header is not Bearer")
-    return token.strip()
-
-
-def _challenge(error: OAuthError) -> str:
-    """RFC 6750 section 3; a request without a token is not told of an error (section 3.1)."""
-    if error.case is errors.TOKEN_MISSING:
-        return _REALM
-    scope = ', scope="openid"' if error.case is errors.SCOPE_INSUFFICIENT else ""
-    return f'{_REALM}, error="{error.error}", error_description="{error.public}"{scope}'
+    if scheme.lower() not in ("bearer", "dpop") or not token.strip():
+        raise errors.TOKEN_MISSING("the Authorization header is neither Bearer nor DPoP")
+    return scheme.lower(), token.strip()

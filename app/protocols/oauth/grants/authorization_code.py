@@ -36,7 +36,7 @@ class _Code:
 class AuthorizationCode(AuthorizationCodeGrant, Redeeming):
     """Read, verify client, redirect URI and PKCE, and only then take: one write that the database decides."""
 
-    PARAMETERS = frozenset({"code", "redirect_uri", "code_verifier"})
+    PARAMETERS = frozenset({"code", "redirect_uri", "code_verifier", "authorization_details"})
 
     def query_authorization_code(self, code: str, client: object) -> _Code:
         """Authlib's question for the code: everything a wrong presenter may get wrong is checked here."""
@@ -76,6 +76,8 @@ class AuthorizationCode(AuthorizationCodeGrant, Redeeming):
         redirect_uri = self.parameter("redirect_uri")
         if (record.redirect_uri_given or redirect_uri) and redirect_uri != record.redirect_uri:
             raise errors.CODE_REDIRECT_URI(ascii(redirect_uri)[:300])
+        if record.dpop_jkt is not None and self.exchange.binding.jkt != record.dpop_jkt:
+            raise errors.CODE_WRONG_KEY("another DPoP key, or none")
         verifier = self.parameter("code_verifier")
         if record.code_challenge is None:
             # RFC 9700 section 4.8.2: a verifier where there was no challenge is the sign of a downgrade.

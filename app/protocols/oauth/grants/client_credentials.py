@@ -12,7 +12,7 @@ from app.protocols.oauth.issuance import Issuance, issue
 class ClientCredentials(ClientCredentialsGrant):
     """Limits, the reuse of an assertion, the token and its record make one trip; the database is not asked."""
 
-    PARAMETERS = frozenset({"scope"})
+    PARAMETERS = frozenset({"scope", "authorization_details"})
 
     def generate_token(self, *_: Any, **__: Any) -> TokenResponse:
         """Issue, and only then go: what the trip refuses was never handed out."""
@@ -31,6 +31,8 @@ class ClientCredentials(ClientCredentialsGrant):
             grant_type="client_credentials",
             scopes=target.scopes,
             audience=target.audience,
+            authorization_details=exchange.details(None, target.audience),
+            cnf=exchange.cnf,
         )
         response = issue(issuance, exchange.parts.keyring, exchange.resources, exchange.trip)
         event = Event(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy.orm import Session
 
-from app.domain import assurance, grants, users
+from app.domain import assurance, grants, refresh, users
 from app.domain.codes import CodeRecord
 from app.domain.grants import Redemption
 from app.infra import audit
@@ -90,6 +90,8 @@ class Redeeming:
             amr=record.amr,
             nonce=record.nonce,
             claims_request=record.claims_request,
+            authorization_details=exchange.details(record.authorization_details, target.audience),
+            cnf=exchange.cnf,
             refresh_token=self._refresh_token(session, record),
         )
         data = issuance.on_record(exchange.resources)
@@ -106,7 +108,13 @@ class Redeeming:
         expires_at = clock.after(client.refresh_token_seconds or tenant.settings.tokens.refresh_seconds)
         if not record.offline and record.session_expires_at is not None:
             expires_at = min(expires_at, clock.from_timestamp(record.session_expires_at))
-        return exchange.parts.refresh_tokens.start(session, tenant.id, record.grant_id, expires_at=expires_at)
+        return exchange.parts.refresh_tokens.start(
+            session,
+            tenant.id,
+            record.grant_id,
+            expires_at=expires_at,
+            bound_to=refresh.binding_of(exchange.cnf, is_public=client.is_public),
+        )
 
     def _event(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.domain import access_rules, assurance, refresh
+from app.domain.clients import ClientRecord
 from app.domain.models import Grant, User
 from app.domain.refresh import Presented, Refreshed
 from app.infra import audit
@@ -20,6 +21,7 @@ from app.protocols.oauth.issuance import Issuance, issue
 _CASES: dict[Presented, Case] = {
     Presented.UNKNOWN: errors.REFRESH_UNKNOWN,
     Presented.WRONG_CLIENT: errors.REFRESH_WRONG_CLIENT,
+    Presented.WRONG_KEY: errors.REFRESH_WRONG_KEY,
     Presented.EXPIRED: errors.REFRESH_EXPIRED,
     Presented.REVOKED: errors.REFRESH_REVOKED,
     Presented.REPLAYED: errors.REFRESH_REPLAYED,
@@ -48,7 +50,7 @@ class RefreshToken(RefreshTokenGrant):
     Whatever is refused within the transaction (a scope too many, a person disabled meanwhile) rolls the rotation back.
     """
 
-    PARAMETERS = frozenset({"refresh_token", "scope"})
+    PARAMETERS = frozenset({"refresh_token", "scope", "authorization_details"})
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Credential:
         """Authlib's question for the token: where it is taken and its successor made."""
@@ -62,7 +64,8 @@ class RefreshToken(RefreshTokenGrant):
                 refresh_token,
                 client_id=client.client_id,
                 grace_seconds=request.tenant.settings.tokens.refresh_grace_seconds,
-                rotate=profiles.rotates(client, request.tenant),
+                rotate=self._rotates(client),
+                cnf=exchange.cnf,
                 log=parts.revocations,
             )
             if found.good and found.grant is not None and found.token is not None:
@@ -85,6 +88,12 @@ class RefreshToken(RefreshTokenGrant):
 
     def revoke_old_credential(self, refresh_token: object) -> None:
         """Done: rotating was the transaction."""
+
+    def _rotates(self, client: ClientRecord) -> bool:
+        """Clients that authenticate and prove a key keep their token: a copy is of no use (contracts 5)."""
+        exchange = self.exchange
+        bound = exchange.binding.is_bound and not client.is_public
+        return not bound and profiles.rotates(client, exchange.request.tenant)
 
     def _settle(
         self, session: Session, found: Refreshed, grant: Grant, user: User | None, token: str
@@ -122,6 +131,8 @@ class RefreshToken(RefreshTokenGrant):
             acr=grant.acr,
             amr=tuple(grant.amr),
             claims_request=grant.claims_request,
+            authorization_details=exchange.details(grant.authorization_details, target.audience),
+            cnf=exchange.cnf,
             refresh_token=token,
         )
         data = issuance.on_record(exchange.resources)
