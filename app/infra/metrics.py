@@ -43,6 +43,7 @@ _HASHING_REFUSED = Counter(
 
 _request_children: dict[tuple[str, int], Counter] = {}
 _second_children: dict[str, Histogram] = {}
+_issued_children: dict[str, Counter] = {}
 
 
 def observe(endpoint: str, status: int, seconds: float) -> None:
@@ -58,7 +59,11 @@ def observe(endpoint: str, status: int, seconds: float) -> None:
 
 def issued(grant_type: str) -> None:
     """Count tokens issued by a grant."""
-    _ISSUED.labels(grant_type).inc()
+    try:
+        _issued_children[grant_type].inc()
+    except KeyError:
+        _issued_children[grant_type] = _ISSUED.labels(grant_type)
+        issued(grant_type)
 
 
 def refused(reason: str) -> None:

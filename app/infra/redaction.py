@@ -30,11 +30,11 @@ def is_secret_name(name: str) -> bool:
 
 def redact(text: str) -> str:
     """`text` with everything that looks like a credential blotted out. Other text is given back as it is."""
-    return _SHAPES.sub(_blot, text) if _may_hold_one(text.lower()) else text
+    return _SHAPES.sub(_blot, text) if may_hold_credential(text.lower()) else text
 
 
-def _may_hold_one(text: str) -> bool:
-    """Whether the costly search is worth it. Spelled out: it is asked of every text on record."""
+def may_hold_credential(text: str) -> bool:
+    """Whether the costly search of a text, given in lower case, is worth it. Spelled out: it is asked of every record."""
     return (
         "=" in text
         or "@" in text

@@ -22,6 +22,17 @@ LIMIT_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
 
+_forks = 0
+"""How often this process was forked: what a thread of a parent did counts for nothing here."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
 
 @dataclass(slots=True)
 class _Chore:
@@ -43,7 +54,7 @@ class ConfigVersions:
         self._start_process()
 
     def _start_process(self) -> None:
-        self._pid = os.getpid()
+        self._forks = _forks
         self._versions: Mapping[str, int] = {}
         self._serial = 0
         self._good_until = 0.0
@@ -58,19 +69,19 @@ class ConfigVersions:
 
     def of(self, tenant_id: str) -> int:
         """The tenant's version; 0 for one not heard of. Raises `Unavailable` when it cannot be known."""
-        if time.monotonic() > self._good_until or self._pid != os.getpid():
+        if time.monotonic() > self._good_until or self._forks != _forks:
             self._refresh()
         return self._versions.get(tenant_id, 0)
 
     def all_versions(self) -> object:
         """A value that is another one as soon as any tenant changed, appeared or went. Raises `Unavailable`."""
-        if time.monotonic() > self._good_until or self._pid != os.getpid():
+        if time.monotonic() > self._good_until or self._forks != _forks:
             self._refresh()
         return self._serial
 
     def touch(self) -> None:
         """Read the versions now: after a change of one's own, so that it is seen here at once. Raises `Unavailable`."""
-        if self._pid != os.getpid():
+        if self._forks != _forks:
             self._start_process()
         with self._polling:
             self._read()
@@ -80,12 +91,12 @@ class ConfigVersions:
         """End the thread."""
         self._stop.set()
         thread = self._thread
-        if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
+        if thread is not None and self._forks == _forks and thread is not threading.current_thread():
             thread.join(LIMIT_SECONDS)
 
     def _refresh(self) -> None:
         """The first question of this process, or the thread is late: read here. One caller at a time, others wait."""
-        if self._pid != os.getpid():
+        if self._forks != _forks:
             self._start_process()
         if not self._polling.acquire(timeout=1.0):
             raise Unavailable("database.unavailable", detail="configuration versions cannot be read")

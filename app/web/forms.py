@@ -42,13 +42,14 @@ def parse(body: bytes) -> Form:
         raise errors.PARAMETERS_TOO_MANY(f"{len(pairs)} parameters")
     if "%" in text and _BAD_ESCAPE.search(text):
         raise errors.PARAMETER_ENCODING("a percent sign that escapes nothing")
+    decode = _decode if "%" in text or "+" in text or _CONTROL.search(text) else _as_it_is
     single: dict[str, str] = {}
     repeated: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        name, value = _decode(name), _decode(value)
+        name, value = decode(name), decode(value)
         if name in REPEATABLE:
             if value:
                 repeated[name] = (*repeated.get(name, ()), value)
@@ -56,9 +57,13 @@ def parse(body: bytes) -> Form:
             raise errors.PARAMETER_REPEATED()
         else:
             single[name] = value
-    if any(len(values) > MAX_REPEATS for values in repeated.values()):
+    if repeated and any(len(values) > MAX_REPEATS for values in repeated.values()):
         raise errors.PARAMETERS_TOO_MANY("a repeatable parameter comes too often")
     return {name: value for name, value in single.items() if value}, repeated
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _decode(text: str) -> str:

@@ -12,6 +12,8 @@ from app.protocols.oauth import errors
 
 Resources = Mapping[str, ResourceRecord]
 
+_OPENID = frozenset(OPENID_SCOPES)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -49,10 +51,12 @@ def of_client(
     asked_resources: tuple[str, ...],
 ) -> Target:
     """What a client may have for itself (client credentials). Raises `OAuthError`."""
-    own = tuple(sorted(s for s in client.scopes if s not in OPENID_SCOPES))
-    if asked is not None and (excess := [s for s in asked if s not in own]):
-        raise errors.SCOPE_NOT_ALLOWED(f"{client.client_id} asked for {excess}, may have {own}")
-    wanted = own if asked is None else asked
+    own = client.scopes - _OPENID
+    if asked is not None and not own.issuperset(asked):
+        raise errors.SCOPE_NOT_ALLOWED(
+            f"{client.client_id} asked for {sorted(set(asked) - own)}, may have {sorted(own)}"
+        )
+    wanted = tuple(sorted(own)) if asked is None else asked
     if asked_resources:
         audience = asked_resources
         for target in audience:
@@ -119,10 +123,10 @@ def implied(client: ClientRecord, resources: Resources, scopes: tuple[str, ...])
     The one resource that owns them all, else the client's default ones where those know every scope. OpenID scopes
     are the issuer's and count for nothing here. None when the scopes are those of several resources.
     """
-    own = {s for s in scopes if s not in OPENID_SCOPES}
-    owners = tuple(name for name, resource in resources.items() if own <= set(resource.scopes))
+    own = frozenset(scopes) - _OPENID
+    owners = [name for name, resource in resources.items() if own.issubset(resource.scopes)]
     if own and len(owners) == 1:
-        return owners
+        return (owners[0],)
     default = tuple(target for target in client.default_resources if target in resources)
     return default if own <= {s for target in default for s in resources[target].scopes} else None
 
@@ -132,4 +136,6 @@ def _of_resources(
 ) -> tuple[str, ...]:
     """Those of the scopes that belong to a resource of the audience."""
     here = [resources[target].scopes for target in audience if target in resources]
-    return tuple(s for s in scopes if s not in OPENID_SCOPES and any(s in known for known in here))
+    if len(here) == 1:
+        return tuple([s for s in scopes if s in here[0] and s not in _OPENID])
+    return tuple(s for s in scopes if s not in _OPENID and any(s in known for known in here))
