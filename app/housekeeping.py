@@ -5,10 +5,14 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
-from app.domain.models import AdminLink, MailboxMessage, RefreshFamily
+from app.domain import account_deletion
+from app.domain.models import AdminLink, MailboxMessage, OneTimeLink, RefreshFamily
+from app.domain.tenants import TenantContext
+from app.infra import audit
 from app.infra.audit_appender import AuditAppender
 from app.infra.tenancy import SystemReason
 from app.kernel import clock
+from app.web import mails
 from app.web.services import Services
 
 Jobs = list[tuple[str, float, Callable[[], object]]]
@@ -24,8 +28,38 @@ def jobs(services: Services, appender: AuditAppender) -> Jobs:
         ("state expiry", 60.0, services.state.purge_expired),
         ("key maintenance", 300.0, lambda: _expire_keys(services)),
         ("audit retention", 900.0, lambda: _keep_audit(services, appender)),
+        ("leavers", 600.0, lambda: delete_leavers(services)),
         ("spent rows", 3600.0, lambda: _remove_spent(services)),
     ]
+
+
+def delete_leavers(services: Services) -> None:
+    """Delete the people whose days to change their mind are over."""
+    for tenant in services.tenants.all():
+        while _delete_one_leaver(services, tenant):
+            pass
+
+
+def _delete_one_leaver(services: Services, tenant: TenantContext) -> bool:
+    with services.tenancy.session(tenant.id) as session:
+        if not account_deletion.is_due(session):
+            return False
+    with mails.outside_requests(services), services.tenancy.session(tenant.id, write=True) as session:
+        user = account_deletion.next_due(session)
+        if user is not None:
+            address, language = user.email, mails.language_of(user)
+            event = audit.Event(
+                "user.deleted",
+                tenant_id=tenant.id,
+                outcome="success",
+                user_id=user.id,
+                data={"target": user.id, "via": "worker"},
+            )
+            account_deletion.delete_for_good(session, user, revocations=services.revocations)
+            audit.record(session, event)
+            if address is not None and services.mailer.can_send:
+                mails.send(session, tenant, "account_deleted", address, language)
+        return user is not None
 
 
 def _expire_keys(services: Services) -> None:
@@ -44,4 +78,5 @@ def _remove_spent(services: Services) -> None:
     with services.tenancy.system(SystemReason.MAINTENANCE, write=True) as session:
         session.execute(delete(RefreshFamily).where(RefreshFamily.expires_at < before))
         session.execute(delete(AdminLink).where(AdminLink.expires_at < before))
+        session.execute(delete(OneTimeLink).where(OneTimeLink.expires_at < before))
         session.execute(delete(MailboxMessage).where(MailboxMessage.created_at < before))

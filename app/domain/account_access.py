@@ -28,12 +28,12 @@ def take_back(session: Session, user: User, reason: str, *, revocations: Revocat
     return sum(revoked)
 
 
-def disable(session: Session, user: User, *, revocations: Revocations) -> None:
-    """Close an account until it is enabled again: nothing that was issued to the person works from now on."""
+def disable(session: Session, user: User, *, revocations: Revocations) -> int:
+    """Close an account until it is enabled again: nothing issued to the person works any more. Gives how many grants."""
     if user.disabled_at is None:
         user.disabled_at = clock.now()
     one_time_links.withdraw_of(session, user.id)
-    take_back(session, user, "user_disabled", revocations=revocations)
+    return take_back(session, user, "user_disabled", revocations=revocations)
 
 
 def enable(user: User) -> None:

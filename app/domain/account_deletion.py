@@ -6,7 +6,7 @@ It names them by the random id nobody else ever gets; what is written after they
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.domain import account_access, one_time_links
@@ -39,16 +39,15 @@ def keep(user: User) -> None:
     user.delete_at = None
 
 
-def due(session: Session, limit: int = 50) -> list[User]:
-    """People whose time is up, in the session's tenant; each locked, so that of several workers one deletes them."""
-    return list(
-        session.scalars(
-            select(User)
-            .where(User.delete_at.is_not(None), User.delete_at <= clock.now())
-            .order_by(User.delete_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+def is_due(session: Session) -> bool:
+    """Whether there is anybody in the session's tenant whose time is up."""
+    return session.scalar(select(User.id).where(*_due()).limit(1)) is not None
+
+
+def next_due(session: Session) -> User | None:
+    """Somebody whose time is up, locked: of several workers one gets them."""
+    return session.scalar(
+        select(User).where(*_due()).order_by(User.delete_at).limit(1).with_for_update(skip_locked=True)
     )
 
 
@@ -57,3 +56,7 @@ def delete_for_good(session: Session, user: User, *, revocations: Revocations) -
     revocations.revoke_user(session, user.tenant_id, user.id)
     session.delete(user)
     session.flush()
+
+
+def _due() -> tuple[ColumnElement[bool], ...]:
+    return User.delete_at.is_not(None), User.delete_at <= clock.now()

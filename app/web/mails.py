@@ -10,7 +10,8 @@ Every link is made by `link`, from the tenant's issuer and never from the reques
 own must not choose where a secret is sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Session
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.web import i18n, pages
+from app.web.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,15 @@ def render(
         text = _plain().get_template("mail/layout.txt").render(shown)
         html = current_app.jinja_env.get_template("mail/layout.html").render(shown)
     return subject, text, html
+
+
+@contextmanager
+def outside_requests(services: Services) -> Iterator[None]:
+    """What `send`, `render` and `link` need where no request is: in commands and in the worker."""
+    from app.web import application
+
+    with application.build(services).app_context():
+        yield
 
 
 def link(where: TenantContext, endpoint: str, **values: Any) -> str:

@@ -20,7 +20,9 @@ class Letter:
     @property
     def link(self) -> str:
         """The address of its button."""
-        found = re.search(r"^https?://\S+/(?:register|invitation|reset|recover|email)/\S+$", self.text, re.MULTILINE)
+        found = re.search(
+            r"^https?://\S+/(?:register|invitation|reset|recover|email)/\S+$", self.text, re.MULTILINE
+        )
         assert found, self.text
         return found[0]
 

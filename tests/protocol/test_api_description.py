@@ -1,6 +1,7 @@
 """The OpenAPI description is valid and true: what schemathesis makes of it is answered as it says."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ __all__ = ["api"]
 EXAMPLES = 15
 HOST = {"Host": "localhost:8000"}
 CHECKED = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-OPERATIONS = [(row.method, PREFIX + row.path.replace("<int:", "{").replace(">", "}")) for row in ENDPOINTS]
+OPERATIONS = [(row.method, PREFIX + re.sub(r"<\w+:(\w+)>", r"{\1}", row.path)) for row in ENDPOINTS]
 OPERATIONS += [(method, row.path) for row in PROTOCOL_ENDPOINTS for method in row.methods if method != "HEAD"]
 
 

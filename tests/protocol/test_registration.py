@@ -22,7 +22,14 @@ from app.kernel.errors import Problem
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.protocol import mailbag
-from tests.protocol.browserless import Person, answer_of, consent_form, new_person, new_public_client, token_of
+from tests.protocol.browserless import (
+    Person,
+    answer_of,
+    consent_form,
+    new_person,
+    new_public_client,
+    token_of,
+)
 from tests.protocol.test_tenant_settings import decide
 
 if TYPE_CHECKING:
@@ -143,7 +150,9 @@ def test_the_pages_do_not_tell_whether_an_address_is_taken(
     assert "Finish" in mailbag.newest(services, open_tenant, NEW).subject
 
 
-def test_only_addresses_of_the_tenants_domains(http: "Http", services: Services, tenant: TenantContext) -> None:
+def test_only_addresses_of_the_tenants_domains(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
     decide(services, tenant, registration={"people": "domain", "domains": ["example.com"]})
     for refused in ("a@example.org", "a@sub.example.com", "a@example.com.evil.example"):
         page = ask(http, refused)
@@ -308,7 +317,7 @@ def test_nobody_invites_with_what_they_could_not_give(services: Services, tenant
         session.add(Role(name="keeper", permissions=["documents:read", "keys:rotate"]))
     assert invite(services, tenant, roles=["reader"], by=("somebody", reader))
     for access, role in ((reader, "keeper"), (reader, "admin"), (admin, "super_admin")):
-        with pytest.raises(Problem, match="permission.missing"):
+        with pytest.raises(Problem, match=r"permission\.missing"):
             invite(services, tenant, roles=[role], by=("somebody", access))
 
 

@@ -104,6 +104,42 @@ class Retry(Body):
     status: Literal["queued"] = "queued"
 
 
+class InvitationBody(Body):
+    """Whom to invite, and what the account will have."""
+
+    email: Annotated[str, Field(max_length=320)]
+    roles: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
+    groups: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
+    days: Annotated[int, Field(ge=1, le=30, description="How long it is good.")] = 7
+
+
+class InvitationView(Body):
+    """An invitation. Its link is in the mail alone."""
+
+    id: str
+    email: str
+    roles: list[str]
+    groups: list[str]
+    created_by: str | None = Field(description="The person who invited; null: an operator.")
+    created_at: datetime
+    expires_at: datetime
+
+
+class InvitationPage(Body):
+    """Invitations, oldest first."""
+
+    invitations: list[InvitationView]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class PersonState(Body):
+    """What became of an account."""
+
+    sub: str
+    username: str
+    disabled: bool
+
+
 class ProblemDetails(Body):
     """Why a request was refused (RFC 9457). `code` is a stable reason code."""
 
@@ -117,6 +153,16 @@ class ProblemDetails(Body):
 
 class NoQuery(Body):
     """No parameters."""
+
+
+class NamePage(Body):
+    """Which page of a list that is ordered by id."""
+
+    cursor: (
+        Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$", description="`next_cursor` of the page before.")]
+        | None
+    ) = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
 
 
 class Page(Body):

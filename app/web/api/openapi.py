@@ -15,12 +15,16 @@ from app.web.api.catalogue import ENDPOINTS, PREFIX, ApiEndpoint
 from app.web.endpoints import ENDPOINTS as PROTOCOL_ENDPOINTS
 
 _REF = "#/components/schemas/{model}"
-_PATH_PARAMETER = re.compile(r"<int:(\w+)>")
+_PATH_PARAMETER = re.compile(r"<(int|uuid):(\w+)>")
+_PATH_SCHEMAS = {"int": {"type": "integer", "minimum": 0}, "uuid": {"type": "string", "format": "uuid"}}
 _WHY = {
     400: "The request is not valid.",
     401: "The access token is missing, not valid, or not meant for this API.",
     403: "The token's scope or its person's permissions do not allow this.",
     404: "There is no such thing in this tenant.",
+    409: "It does not fit what is there.",
+    413: "The request is too large.",
+    415: "The request carries something else than `application/json`.",
     429: "Too many tokens that are none came from this network. Try again after `Retry-After` seconds.",
     503: "Something this server stands on does not answer. Try again after `Retry-After` seconds.",
 }
@@ -33,10 +37,17 @@ def document(issuer: str) -> str:
     for endpoint in PROTOCOL_ENDPOINTS:
         paths.setdefault(endpoint.path, {}).update(protocol.operations(endpoint))
     for row in ENDPOINTS:
-        path = PREFIX + _PATH_PARAMETER.sub(r"{\1}", row.path)
+        path = PREFIX + _PATH_PARAMETER.sub(r"{\2}", row.path)
         paths.setdefault(path, {})[row.method.lower()] = _operation(row)
-    models: list[type[BaseModel]] = [ProblemDetails, *(row.answer for row in ENDPOINTS)]
-    _, definitions = models_json_schema([(model, "serialization") for model in models], ref_template=_REF)
+    answers: list[type[BaseModel]] = [ProblemDetails, *(row.answer for row in ENDPOINTS)]
+    bodies = [row.body for row in ENDPOINTS if row.body is not None]
+    _, definitions = models_json_schema(
+        [
+            *((model, "serialization") for model in dict.fromkeys(answers)),
+            *((model, "validation") for model in dict.fromkeys(bodies)),
+        ],
+        ref_template=_REF,
+    )
     return json.dumps(
         {
             "openapi": "3.1.0",
@@ -59,14 +70,16 @@ def document(issuer: str) -> str:
 
 def _operation(row: ApiEndpoint) -> dict[str, Any]:
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
-        for name in _PATH_PARAMETER.findall(row.path)
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[kind]}
+        for kind, name in _PATH_PARAMETER.findall(row.path)
     ]
     parameters += [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in row.query.model_json_schema().get("properties", {}).items()
     ]
     refusals = [400, 401, 403, 429, 503] + ([404] if _PATH_PARAMETER.search(row.path) else [])
+    refusals += [409] if row.method != "GET" else []
+    refusals += [413, 415] if row.body else []
     needs = f" Needs the permission `{row.permission}`." if row.permission else ""
     return {
         "operationId": row.name,
@@ -74,6 +87,7 @@ def _operation(row: ApiEndpoint) -> dict[str, Any]:
         "description": row.summary + needs,
         "tags": ["api"],
         "parameters": parameters,
+        **({"requestBody": _request_body(row.body.__name__)} if row.body else {}),
         "security": [{"openid": [row.scope] if row.scope else ["openid"]}],
         "responses": {
             str(row.status): _json_response("Done.", row.answer.__name__),
@@ -82,6 +96,13 @@ def _operation(row: ApiEndpoint) -> dict[str, Any]:
                 for status in sorted(refusals)
             },
         },
+    }
+
+
+def _request_body(schema: str) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model=schema)}}},
     }
 
 
