@@ -23,10 +23,19 @@ COMPLETE = ("de", "ar")
 _SAID = {"_": None, "gettext": None, "ngettext": (1, 2), "later": None}
 _REFUSALS = {**_SAID, "Problem": (2,), "_case": (2,), "_invalid": (2,), "Case": (3,), "ScopeRecord": (2,)}
 """Fixed English texts below the web layer that pages show: the arguments they stand in."""
-_NOT_SHOWN = ("app/commands", "app/domain/apply", "app/domain/client", "app/web/api", "app/infra", "app/serving")
+_NOT_SHOWN = (
+    "app/commands",
+    "app/domain/apply",
+    "app/domain/client",
+    "app/web/api",
+    "app/infra",
+    "app/serving",
+)
 """Their refusals are read in a terminal or by programs, which are spoken to in English."""
 _JINJA = {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false", "extensions": "jinja2.ext.i18n"}
 _SHOWN_OF_PROTOCOLS = ("app/protocols/oauth/steps/refusals.py", "app/protocols/oauth/logout.py")
+_FOR_CLIENTS = "# Sent to the redirect URI."
+"""From this line on refusals are for programs, which are spoken to in English."""
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|%%")
 
 
@@ -75,10 +84,13 @@ def _texts() -> Iterator[tuple[str, str | tuple[str, ...], list[str]]]:
         shown = not name.startswith(_NOT_SHOWN) and (
             not name.startswith("app/protocols/oauth") or name in _SHOWN_OF_PROTOCOLS
         )
-        for _, text, comments, _ in extract_from_file(
+        lines = path.read_text("utf-8").splitlines()
+        end = next((number for number, line in enumerate(lines) if line == _FOR_CLIENTS), len(lines))
+        for line, text, comments, _ in extract_from_file(
             "python", path, keywords=_REFUSALS if shown else _SAID, comment_tags=("Translators:",)
         ):
-            yield name, text, comments
+            if line <= end:
+                yield name, text, comments
     for path in sorted(p for p in (ROOT / "templates").rglob("*") if p.suffix in (".html", ".txt")):
         name = path.relative_to(ROOT).as_posix()
         for _, text, comments, _ in extract_from_file(

@@ -89,7 +89,7 @@ def _group(
     sensitive = [s for s in scopes if record and s in record.scopes and record.scopes[s].sensitive]
     plain = [scope_words(identifier, s, resources) for s in scopes if s not in sensitive]
     if not scopes:
-        plain = [_(_OPENID_WORDS["openid"])]
+        plain = [scope_words(ISSUER, "openid", resources)]
     return ScopeGroup(
         resource_title(identifier, resources, where),
         identifier,

@@ -54,6 +54,7 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
         ["authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:x:y"]
     ),
     "id_token_hint": values.tokens("id_token", "access"),
+    "language": st.sampled_from(["de", "ar", "en", "xx", "de-CH", "d" * 9000]),
     "limit": values.numbers(),
     "login_hint": st.sampled_from([USERNAME, "alice@example.com", "ALICE@EXAMPLE.COM"]),
     "logout_hint": st.sampled_from([USERNAME]),
@@ -70,6 +71,9 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "resource": values.uris((API, OPAQUE_API, "https://nobody.example")),
     "response_mode": st.sampled_from(["query", "form_post", "fragment", "jwt", "form_post "]),
     "response_type": st.sampled_from(["code", "token", "id_token", "code id_token", "none", "Code"]),
+    "return_to": st.sampled_from(
+        ["/sign-in", "//elsewhere.example", "/\\elsewhere.example", "https://x", "/\r\nX: y"]
+    ),
     "scope": values.words(*SCOPE_WORDS),
     "session": st.sampled_from(["0" * 36, "s" * 300]),
     "state": st.sampled_from(
@@ -278,6 +282,21 @@ TARGETS: tuple[Target, ...] = (
         setting=_admin_link,
     ),
     Target("mailbox", ("GET",), "/dev/mailbox"),
+    Target(
+        "language",
+        ("POST",),
+        "/language",
+        ("language", "return_to", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "language": "de", "return_to": "/sign-in"},
+        setting=_signed_in,
+    ),
+    Target("brand_css", ("GET",), "/brand.css", ("v",)),
+    Target("brand_picture", ("GET",), "/brand/{}", ("v",), setting=lambda world: Setting(("logo",))),
+    Target("client_logo", ("GET",), "/client-logo", ("client_id", "v"), {"client_id": APP}),
+    Target("brand_preview", ("GET",), "/brand-preview/{}", setting=lambda world: Setting(("p" * 43,))),
+    Target(
+        "brand_preview_part", ("GET",), "/brand-preview/{}/{}", setting=lambda world: Setting(("p" * 43, "logo"))
+    ),
     Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((NOBODY,))),
     Target("static", ("GET",), "/static/{}", ("v",), setting=lambda world: Setting(("watchword.css",))),
     Target("api.openapi", ("GET",), "/api/v1/openapi.json"),

@@ -18,6 +18,7 @@ from app.domain.models import Consent, MailboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
+from app.web.brand_preview import make_link
 from app.web.endpoints import EDGE, ENDPOINTS
 from app.web.services import Services
 from tests.conftest import Http, new_tenant
@@ -342,6 +343,38 @@ def openapi(world: World) -> list[TestResponse]:
     return [answer]
 
 
+def language(world: World) -> list[TestResponse]:
+    """A language chosen at A is A's: B's pages stay as they were, and nobody is sent to A."""
+    form = {"csrf_token": browserless.token_of(world.a.http.get("/account")), "language": "de"}
+    answer = world.thief().post("/language", form={**form, "return_to": world.a.tenant.path + "/account"})
+    assert world.a.tenant.path not in answer.headers.get("Location", "")
+    return [answer]
+
+
+def looks(world: World) -> list[TestResponse]:
+    """What B's pages refer to says nothing of A."""
+    answers = [world.thief().get(path) for path in ("/brand.css", "/brand/logo", "/brand/icon")]
+    assert [answer.status_code for answer in answers] == [200, 404, 404]
+    return answers
+
+
+def client_logo(world: World) -> list[TestResponse]:
+    """The twin client's logo is A's alone."""
+    answer = world.thief().get("/client-logo", query={"client_id": TWIN})
+    assert answer.status_code == 404
+    return [answer]
+
+
+def brand_preview(world: World) -> list[TestResponse]:
+    """A link to a preview at A leads nowhere at B."""
+    link = make_link(world.a.services, world.a.tenant, {"name": f"Preview {MARK}"})
+    path = link.removeprefix(world.a.tenant.issuer)
+    assert MARK in world.a.http.get(path).text
+    answers = [world.thief().get(path), world.thief().get(path + "/brand.css")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    return answers
+
+
 def static(world: World) -> list[TestResponse]:
     answer = world.thief().get("/static/no-such-file")
     assert answer.status_code == 404
@@ -379,6 +412,12 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "api.retry_dead_letter": api("/api/v1/outbox/dead-letters/<id>/retry", "POST"),
     "api.openapi": openapi,
     "static": static,
+    "language": language,
+    "brand_css": looks,
+    "brand_picture": looks,
+    "client_logo": client_logo,
+    "brand_preview": brand_preview,
+    "brand_preview_part": brand_preview,
 }
 
 
