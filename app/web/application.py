@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.kernel import paths
-from app.protocols.oauth import server
+from app.protocols.oauth import metadata, server
 from app.web import api, pages
 from app.web.context import Locator
 from app.web.edge import Edge
@@ -25,7 +25,7 @@ def build(services: Services) -> Flask:
     edge = Edge(
         app.wsgi_app,
         settings=services.settings,
-        locator=Locator(services.tenants, services.settings.base_url),
+        locator=Locator(services.tenants, services.settings.base_url, services.settings.mtls_url),
         handlers=_handlers(services),
         observe=RequestObserver(services.settings.log_level),
     )
@@ -34,7 +34,13 @@ def build(services: Services) -> Flask:
 
 
 def _handlers(services: Services) -> dict[str, server.Handler]:
-    well_known = WellKnown(services.cache, services.keyring, server.GRANT_TYPES)
+    well_known = WellKnown(
+        services.cache,
+        services.keyring,
+        server.GRANT_TYPES,
+        metadata.Transport.of(services.settings),
+        services.details_types,
+    )
     return {
         "openid_configuration": well_known.openid_configuration,
         "oauth_metadata": well_known.oauth_metadata,
@@ -50,7 +56,9 @@ def _handlers(services: Services) -> dict[str, server.Handler]:
             client_secrets=services.client_secrets,
             fetcher=services.fetcher,
             client_keys=services.client_keys,
+            sender=services.sender,
             details_types=services.details_types,
             trusted_issuers=services.trusted_issuers,
+            devices=services.devices,
         ),
     }

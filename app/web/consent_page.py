@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from flask_babel import gettext as _
 
-from app.domain.consents import ISSUER
+from app.domain.authorization_details import Detail, DetailsType
+from app.domain.consents import DETAILS, ISSUER
 from app.domain.models import User
 from app.domain.resources import API_SCOPES, ResourceRecord
 from app.domain.tenants import TenantContext
@@ -58,6 +59,27 @@ def groups(
     return [_group(identifier, scopes, resources, where) for identifier, scopes in by_resource.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class DetailView:
+    """An authorization detail in words, and whatever of it the words do not say."""
+
+    sentence: str
+    rest: tuple[tuple[str, str], ...]
+
+
+def details(asked: Sequence[Detail], types: Mapping[str, DetailsType]) -> list[DetailView]:
+    """Authorization details (RFC 9396), each in the reader's language; by its members where the type is gone."""
+    return [_detail(detail, types.get(detail["type"])) for detail in asked]
+
+
+def _detail(detail: Detail, known: DetailsType | None) -> DetailView:
+    if known is None:
+        return DetailView(str(detail["type"]), ())
+    tag = languages.best([i18n.language()], tuple(known.words))
+    sentence, rest = known.sentence(detail, [tag] if tag else [])
+    return DetailView(sentence, tuple(rest))
+
+
 def scope_words(identifier: str, scope: str, resources: Mapping[str, ResourceRecord]) -> str:
     """A scope in its own words, in the reader's language where the tenant wrote any; its name where nobody did."""
     if identifier == ISSUER:
@@ -78,6 +100,8 @@ def resource_title(identifier: str, resources: Mapping[str, ResourceRecord], whe
         return _("Your account at %(tenant)s", tenant=where.name)
     if identifier == where.issuer:
         return _("Administration")
+    if identifier == DETAILS:
+        return _("In particular")
     record = resources.get(identifier)
     return (record.name if record else "") or identifier
 

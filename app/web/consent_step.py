@@ -32,6 +32,9 @@ def show(turn: Turn, standing: Standing) -> Response:
         client_name=i18n.client_name(client),
         client_logo=branding.client_logo(client),
         groups=consent_page.groups(asked.by_resource, resources, turn.where),
+        details=consent_page.details(
+            asked.authorization_details, pages.services().details_types.all(turn.where.id)
+        ),
         loopback_only=all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
         redirect_host=redirect_host(asked.redirect_uri),
         account_url=pages.url("account"),

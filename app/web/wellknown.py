@@ -1,9 +1,10 @@
 """The documents clients configure themselves from: made once per configuration, answered as bytes."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from app.domain.authorization_details import DetailsTypes
 from app.domain.tenants import TenantContext
 from app.infra.cache import ConfigCache
 from app.infra.keyring import Document, Keyring
@@ -17,7 +18,9 @@ CACHE_SECONDS = 300
 
 _PATHS: Mapping[str, str] = {e.member: e.path for e in ENDPOINTS if e.member}
 
-Build = Callable[[TenantContext, Mapping[str, str], tuple[str, ...], metadata.Transport], dict[str, Any]]
+Build = Callable[
+    [TenantContext, Mapping[str, str], tuple[str, ...], metadata.Transport, Iterable[str]], dict[str, Any]
+]
 
 
 class WellKnown:
@@ -29,7 +32,9 @@ class WellKnown:
         keyring: Keyring,
         grant_types: tuple[str, ...],
         transport: metadata.Transport,
+        details_types: DetailsTypes,
     ) -> None:
+        self._details_types = details_types
         self._transport = transport
         self._cache = cache
         self._keyring = keyring
@@ -49,7 +54,8 @@ class WellKnown:
 
     def _document(self, tenant: TenantContext, name: str, build: Build) -> Document:
         def make() -> Document:
-            body = encode(build(tenant, _PATHS, self._grant_types, self._transport))
+            types = self._details_types.all(tenant.id)
+            body = encode(build(tenant, _PATHS, self._grant_types, self._transport, types))
             return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
         return self._cache.get(tenant.id, "metadata", (name, tenant.issuer), make)

@@ -8,7 +8,7 @@ from app.domain.apply.document import Path
 from app.domain.apply.schema import ClientEntry
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
-from app.domain.models import Client, Group, Resource, ResourceScope
+from app.domain.models import AuthorizationDetailsType, Client, Group, Resource, ResourceScope
 from app.domain.resources import API_SCOPES
 from app.kernel.errors import Problem
 
@@ -97,6 +97,13 @@ class Clients:
             known = {row.identifier for row in self.scope.rows(Resource, Resource.identifier, resources)}
             for identifier in sorted(set(resources) - known):
                 self.scope.fault(path, f"there is no resource {identifier} {tenant}")
+        if types := metadata.get("authorization_details_types", []):
+            found = self.scope.rows(AuthorizationDetailsType, AuthorizationDetailsType.type, types)
+            for name in sorted(set(types) - {row.type for row in found}):
+                self.scope.fault(
+                    (*path, "authorization_details_types"),
+                    f"there is no type of authorization details {name} {tenant}",
+                )
         if groups := metadata.get("allowed_groups", []):
             known = {row.name for row in self.scope.rows(Group, Group.name, groups)}
             for name in sorted(set(groups) - known):

@@ -9,6 +9,7 @@ from app.domain import branding, tenants
 from app.domain.apply.access import Groups, Roles
 from app.domain.apply.changes import Change, Pass, TenantScope, differing
 from app.domain.apply.clients import Clients
+from app.domain.apply.details_types import DetailsTypes
 from app.domain.apply.document import Path
 from app.domain.apply.issuers import Issuers
 from app.domain.apply.people import People, super_admins, usernames
@@ -50,7 +51,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Callable[[TenantScope], Kind], ...] = (Roles, Groups, Resources, Clients, People, Issuers)
+KINDS: tuple[Callable[[TenantScope], Kind], ...] = (Roles, Groups, Resources, DetailsTypes, Clients, People, Issuers)
 """In the order in which they name each other; deleted in the opposite one."""
 
 

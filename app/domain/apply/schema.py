@@ -74,6 +74,23 @@ class ResourceEntry(Entry):
     )
 
 
+class DetailsTypeEntry(Entry):
+    """A type of authorization details (RFC 9396): what they look like, and how people read them."""
+
+    type: Name
+    resource: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        None, description="The API that understands them; null: whichever the token is for."
+    )
+    schema_: dict[str, Any] = Field(
+        {}, alias="schema", description="JSON Schema 2020-12. Members it does not name are refused."
+    )
+    words: dict[str, Text] = Field(
+        {},
+        description="The sentence of the consent page by language; members stand in braces: `Pay {amount} to {payee}`.",
+    )
+    always_ask: bool = Field(False, description="Consent to them is not remembered.")
+
+
 class ClientEntry(Entry):
     """A client: any registration member this server acts on (RFC 7591, OpenID Connect Registration), and ours."""
 
@@ -137,6 +154,7 @@ class TenantEntry(Entry):
     roles: list[RoleEntry] = []
     groups: list[GroupEntry] = []
     resources: list[ResourceEntry] = []
+    authorization_details_types: list[DetailsTypeEntry] = []
     clients: list[ClientEntry] = []
     users: list[UserEntry] = []
     trusted_issuers: list[TrustedIssuerEntry] = []
@@ -155,6 +173,7 @@ KEYS = {
     "roles": "name",
     "groups": "name",
     "resources": "identifier",
+    "authorization_details_types": "type",
     "clients": "client_id",
     "users": "username",
     "trusted_issuers": "issuer",

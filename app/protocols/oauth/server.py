@@ -117,6 +117,7 @@ def build(
         revocations=revocations,
         client_auth=ClientAuthentication(clients, client_secrets, assertions, client_keys, state),
         sender=sender,
+        details_types=details_types,
         foreign=foreign,
         devices=devices,
     )

@@ -70,6 +70,9 @@ def applications(found: Visitor) -> list[Application]:
     by_client: dict[str, list[Allowed]] = {}
     for consent in standing:
         words = tuple(consent_page.scope_words(consent.resource, s, resources) for s in consent.scopes)
+        if consent.authorization_details:
+            types = parts.details_types.all(where.id)
+            words += tuple(d.sentence for d in consent_page.details(consent.authorization_details, types))
         title = consent_page.resource_title(consent.resource, resources, where)
         by_client.setdefault(consent.client_id, []).append(
             Allowed(consent.id, title, words, consent.updated_at)
