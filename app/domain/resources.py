@@ -39,13 +39,37 @@ class ResourceRecord:
 
 API_READ = "watchword:read"
 API_ADMIN = "watchword:admin"
+ACCOUNT_READ = "watchword:account:read"
+ACCOUNT_WRITE = "watchword:account:write"
 API_SCOPES: Mapping[str, ScopeRecord] = MappingProxyType(
     {
         API_READ: ScopeRecord(API_READ, "See this organization's settings and records", False, None),
         API_ADMIN: ScopeRecord(API_ADMIN, "Change this organization's settings and records", True, None),
+        ACCOUNT_READ: ScopeRecord(
+            ACCOUNT_READ,
+            "See your account: profile, second factors, sessions and what you allowed",
+            False,
+            None,
+        ),
+        ACCOUNT_WRITE: ScopeRecord(
+            ACCOUNT_WRITE,
+            "Change your account: profile, second factors, sessions and what you allowed",
+            True,
+            None,
+        ),
     }
 )
 """The scopes of our own API. Every tenant has them, for clients that are registered for them."""
+
+
+INCLUDES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        API_READ: frozenset({API_READ, API_ADMIN}),
+        ACCOUNT_READ: frozenset({ACCOUNT_READ, ACCOUNT_WRITE}),
+    }
+)
+"""Which scopes are as good as one, where there are others than itself. Administering an organization does not include
+anybody's own account."""
 
 
 def own_api(issuer: str) -> ResourceRecord:

@@ -8,6 +8,7 @@ import time_machine
 from app.domain.tenants import TenantContext
 from app.kernel import clock
 from app.web.services import Services
+from tests.conftest import Http as Browser
 from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
 
 if TYPE_CHECKING:
@@ -133,10 +134,25 @@ def test_hint_of_somebody_else_asks_first(person: Person, services: Services, te
     """Section 2: when the hint is not about who is signed in, the OP asks."""
     hint = person.tokens()["id_token"]
     new_person(services, tenant, "bob")
-    Person(person.http, "bob").through(prompt="login")
-    page = logout(person, id_token_hint=hint, post_logout_redirect_uri=AFTER)
+    bob = Person(Browser(person.http.app, tenant), "bob")
+    bob.through()
+    page = logout(bob, id_token_hint=hint, post_logout_redirect_uri=AFTER)
     assert 'id="confirm-logout"' in page.text
-    assert signed_in(person)
+    assert signed_in(bob)
+
+
+def test_hint_ends_the_account_it_names_of_several(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    """Section 2: the one the hint is about, though another one is at work; that one stays."""
+    hint = person.tokens()["id_token"]
+    new_person(services, tenant, "bob")
+    Person(person.http, "bob").through(prompt="login")
+    response = logout(person, id_token_hint=hint, post_logout_redirect_uri=AFTER)
+    assert response.status_code == 303
+    assert "Bob" in person.http.get("/").text
+    assert "Choose an account" not in person.authorize(prompt="none").text
+    assert "Alice" not in person.authorize(prompt="select_account").text
 
 
 def test_link_alone_redirects_nobody_who_is_signed_out(person: Person) -> None:

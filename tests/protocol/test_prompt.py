@@ -1,7 +1,6 @@
 """`prompt`, `id_token_hint` and who is signed in (OpenID Connect Core section 3.1.2.1)."""
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
@@ -13,12 +12,9 @@ from app.web.services import Services
 from tests.conftest import Http
 from tests.protocol.browserless import Person, answer_of, new_person, new_public_client
 
-if TYPE_CHECKING:
-    pass
-
 
 @pytest.fixture
-def person(services: Services, tenant: TenantContext, http: "Http") -> Person:
+def person(services: Services, tenant: TenantContext, http: Http) -> Person:
     new_person(services, tenant)
     new_public_client(services, tenant)
     return Person(http)

@@ -12,7 +12,7 @@ from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra.audit import Event
 from app.kernel import clock
-from app.web import i18n, login, oauth, pages
+from app.web import browser, consent_page, i18n, login, oauth, pages
 from app.web.account import sections
 from app.web.page_forms import make_token
 
@@ -51,7 +51,8 @@ def binding(session_secret: str) -> str:
 
 def bound_here() -> str:
     """What the forms of this browser's signed-in pages are bound to: with another account they are worth nothing."""
-    return binding(pages.cookies().read(pages.tenant()) or "")
+    where, jar = pages.tenant(), pages.cookies()
+    return binding(jar.read(where) or jar.read(where, browser.OTHERS) or "")
 
 
 def visitor() -> Visitor | None:
@@ -102,8 +103,20 @@ def render(template: str, found: Visitor, path: str, status: int = 200, **values
         template,
         status,
         rail=[(row.label, href, row.path == path) for row, href in sections.present(sections.RAIL)],
+        person=consent_page.person_view(found.user),
+        beside=_beside(found),
+        switch=pages.url("account_switch"),
         sign_out=pages.url("logout"),
         confirmed="",
         csrf=make_token(bound_here()),
         **values,
     )
+
+
+def _beside(found: Visitor) -> list[tuple[str, Any]]:
+    """The other accounts of this browser: each session's public id, and whose it is."""
+    others = [a for a in browser.accounts(found.where) if a.session.user_id != found.user.id]
+    return [
+        (account.session.sid, consent_page.person_view(user))
+        for account, user in browser.people(found.where, others)
+    ]

@@ -26,7 +26,11 @@ def _start() -> Response:
         client = pages.services().clients.get(where.id, consent.client_id)
         if client is not None and consent.client_id not in apps:
             link = client.metadata.get("initiate_login_uri") or client.metadata.get("client_uri")
-            apps[consent.client_id] = {"name": i18n.client_name(client), "link": link, "since": consent.updated_at}
+            apps[consent.client_id] = {
+                "name": i18n.client_name(client),
+                "link": link,
+                "since": consent.updated_at,
+            }
     return shell.render(
         "account/start.html",
         found,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain.client_metadata import LEGACY_RESPONSE_TYPES
+from app.protocols.oauth.steps.response import RESPONSE_MODES
 from app.web.endpoints import Endpoint
 
 _TEXT = {"type": "string"}
@@ -16,14 +18,14 @@ _CLIENT = {
 }
 _AUTHORIZATION = {
     "client_id": _TEXT,
-    "response_type": {"enum": ["code"]},
+    "response_type": {"enum": ["code", *LEGACY_RESPONSE_TYPES]},
     "redirect_uri": {"type": "string", "format": "uri"},
     "scope": _TEXT,
     "state": _TEXT,
     "code_challenge": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
     "code_challenge_method": {"const": "S256"},
     "nonce": _TEXT,
-    "response_mode": {"enum": ["query", "form_post"]},
+    "response_mode": {"enum": list(RESPONSE_MODES)},
     "prompt": _TEXT,
     "max_age": {"type": "string", "pattern": "^[0-9]{1,9}$"},
     "acr_values": _TEXT,
@@ -31,6 +33,9 @@ _AUTHORIZATION = {
     "id_token_hint": _TEXT,
     "ui_locales": _TEXT,
     "claims": _TEXT,
+    "authorization_details": _TEXT,
+    "dpop_jkt": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+    "request": _TEXT,
     "resource": {"type": "string", "format": "uri"},
 }
 
@@ -43,6 +48,7 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "code_verifier": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{43,128}$"},
             "refresh_token": _TEXT,
             "scope": _TEXT,
+            "authorization_details": _TEXT,
             "resource": {"type": "array", "items": _TEXT},
             **_CLIENT,
         },
@@ -51,7 +57,11 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "revoke": ({"token": _TEXT, "token_type_hint": _TEXT, **_CLIENT}, ("token",)),
     "introspect": ({"token": _TEXT, "token_type_hint": _TEXT, **_CLIENT}, ("token",)),
     "userinfo": ({"access_token": _TEXT}, ()),
-    "authorize": (_AUTHORIZATION, ("client_id", "response_type")),
+    "authorize": (
+        {**_AUTHORIZATION, "request_uri": _TEXT},
+        ("client_id",),
+    ),
+    "par": ({**_AUTHORIZATION, **_CLIENT}, ()),
     "logout": (
         {
             "id_token_hint": _TEXT,
@@ -68,6 +78,7 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 _ANSWERS: Mapping[str, str] = {
     "token": "TokenResponse",
+    "par": "PushedRequest",
     "introspect": "Introspection",
     "userinfo": "UserInfo",
     "openid_configuration": "Metadata",
@@ -76,6 +87,7 @@ _ANSWERS: Mapping[str, str] = {
 }
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
     "token": [{"client_basic": []}, {}],
+    "par": [{"client_basic": []}, {}],
     "revoke": [{"client_basic": []}, {}],
     "introspect": [{"client_basic": []}, {}],
     "userinfo": [{"bearer": []}, {}],
@@ -86,6 +98,11 @@ SCHEMAS: dict[str, Any] = {
         "type": "object",
         "required": ["error"],
         "properties": {"error": _TEXT, "error_description": _TEXT},
+    },
+    "PushedRequest": {
+        "type": "object",
+        "required": ["request_uri", "expires_in"],
+        "properties": {"request_uri": _TEXT, "expires_in": {"type": "integer"}},
     },
     "TokenResponse": {
         "type": "object",
@@ -182,4 +199,4 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     done: dict[str, Any] = {"description": "Done."}
     if (schema := _ANSWERS.get(endpoint.name)) is not None:
         done["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"200": done, **found}
+    return {"201" if endpoint.name == "par" else "200": done, **found}
