@@ -169,7 +169,10 @@ def user_of(session: Session, rule: IssuerRule, claims: Mapping[str, Any]) -> Us
 
 
 def validate(definition: dict[str, Any]) -> dict[str, Any]:
-    """What is said of an issuer, checked; only what was said. Raises `Problem` (`issuer.invalid`) naming every fault."""
+    """What is said of an issuer, checked; only what was said.
+
+    Raises `Problem` (`issuer.invalid`) naming every fault.
+    """
     try:
         checked = IssuerDefinition.model_validate(definition)
     except ValidationError as fault:

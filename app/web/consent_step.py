@@ -35,8 +35,8 @@ def show(turn: Turn, standing: Standing) -> Response:
         details=consent_page.details(
             asked.authorization_details, pages.services().details_types.all(turn.where.id)
         ),
-        loopback_only=all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
-        redirect_host=redirect_host(asked.redirect_uri),
+        loopback_only=not asked.device and all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
+        redirect_host="" if asked.device else redirect_host(asked.redirect_uri),
         account_url=pages.url("account"),
         links=sign_in.links(client),
     )

@@ -67,6 +67,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "pushed_authorization_request_endpoint",
         "Leave an authorization request here, and get a name for it (RFC 9126).",
     ),
+    Endpoint(
+        "device_authorization",
+        "/device_authorization",
+        POST,
+        EDGE,
+        True,
+        "device_authorization_endpoint",
+        "Ask for a device to be let in (RFC 8628).",
+    ),
     Endpoint("token", "/token", POST, EDGE, True, "token_endpoint", "Get tokens (RFC 6749 section 3.2)."),
     Endpoint("revoke", "/revoke", POST, EDGE, True, "revocation_endpoint", "Give a token back (RFC 7009)."),
     Endpoint(

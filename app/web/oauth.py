@@ -1,6 +1,7 @@
 """The authorization endpoint: from a request to a page, or to an answer carried by the browser."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from flask import Flask, Response, request
 from sqlalchemy.orm import Session
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain import assurance, codes, consents, grants, users
 from app.domain.clients import ClientRecord
 from app.domain.codes import CodeRecord
+from app.domain.devices_pending import PENDING
 from app.domain.models import Consent, Grant, User
 from app.domain.resources import ResourceRecord
 from app.domain.sessions import BrowserSession
@@ -199,6 +201,10 @@ def complete(
             claims_request=asked.claims,
             authorization_details=list(details),
         )
+        if asked.device is not None:
+            _let_in(where, asked.device, db, _code_record(where, asked, session, user, grant))
+            parts.sessions.add_client(where, session, client.client_id)
+            return Redirection(pages.url("device_done"))
         parameters, trip = _made(where, asked, client, session, db, user, grant)
         if asked.pushed is not None:
             # Within the transaction: of several windows the first has an answer, and the others make no grant.
@@ -208,6 +214,39 @@ def complete(
     trip.go()
     parts.sessions.add_client(where, session, client.client_id)
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
+
+
+def _let_in(where: TenantContext, device_id: str, db: Session, record: CodeRecord) -> None:
+    """Give a waiting device what its tokens are made of. Raises `OAuthError` when it waits no longer.
+
+    Within the transaction: of several windows the first lets it in, and the others make no grant. Were the transaction
+    to fail after all, there is no grant to redeem.
+    """
+    devices, came_from = pages.services().devices, pages.origin()
+    found = devices.find(where.id, device_id)
+    if found is None or found.expired:
+        raise refusals.DEVICE_GONE()
+    event = Event(
+        "device.allowed",
+        tenant_id=where.id,
+        outcome="success",
+        user_id=record.user_id,
+        ip=came_from.ip,
+        user_agent=came_from.user_agent,
+        session_id=record.session_id,
+        client_id=record.client_id,
+        grant_id=record.grant_id,
+        data={
+            "scopes": list(record.scopes),
+            "resources": list(record.resources),
+            "device_ip": found.ip,
+            "device_user_agent": found.user_agent,
+        },
+    )
+    audit.record(db, event)
+    db.flush()
+    if not devices.decide(where.id, found, replace(record, expires_at=found.expires_at)):
+        raise refusals.DEVICE_GONE()
 
 
 def _made(
@@ -287,6 +326,11 @@ def refuse(where: TenantContext, asked: AuthorizationRequest, case: Case) -> Red
     parts = pages.services()
     if asked.pushed is not None:
         parts.state.execute(*pushed.spend(where.id, asked.pushed))
+    if asked.device is not None:
+        found = parts.devices.find(where.id, asked.device)
+        if found is not None and found.status == PENDING:
+            parts.devices.decide(where.id, found, None)
+        return Redirection(pages.url("device_refused"))
     return responses.refusal(responses.address_of(asked, where, parts.keyring), case)
 
 
@@ -335,7 +379,7 @@ def answer(redirection: Redirection, *, after_post: bool = False) -> Response:
             host=redirection.host,
             fields=redirection.fields,
         )
-    if after_post:
+    if after_post and not redirection.uri.startswith("/"):
         return pages.page("login/continue.html", opener=True, target=redirection.uri, host=redirection.host)
     return pages.see_other(redirection.uri)
 

@@ -69,6 +69,12 @@ class ConsentForm(PageForm):
     session = _text()
 
 
+class DeviceForm(PageForm):
+    """Comparing a device's code: `continue` or `deny`."""
+
+    answer = _text()
+
+
 class WithdrawForm(PageForm):
     """Taking a consent back."""
 

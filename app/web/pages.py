@@ -129,6 +129,7 @@ def register(app: Flask, parts: Services) -> None:
         account,
         brand_preview,
         branding,
+        device,
         email_pages,
         errors,
         first_admin,
@@ -153,7 +154,7 @@ def register(app: Flask, parts: Services) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for add in (oauth.register, login.register, logout.register, account.register, first_admin.register):
         add(app)
-    for links_to in (registration, registration_link, invitation, reset, recover, email_pages):
+    for links_to in (registration, registration_link, invitation, reset, recover, email_pages, device):
         links_to.register(app)
     if parts.settings.is_loopback and not parts.settings.smtp_url:
         mailbox_page.register(app)

@@ -6,9 +6,9 @@ from app.domain.authorization_details import DetailsTypes
 from app.domain.bot_defence import BotDefence
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
+from app.domain.devices_pending import DevicesPending
 from app.domain.new_passwords import NewPasswords
 from app.domain.places import Places
-from app.domain.devices_pending import DevicesPending
 from app.domain.refresh import RefreshTokens
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations

@@ -23,6 +23,7 @@ from app.protocols.login import engine
 from app.web import (
     choose_account,
     consent_step,
+    device,
     email_pages,
     enrol_pages,
     factor_pages,
@@ -32,7 +33,7 @@ from app.web import (
     terms_page,
 )
 from app.web.factor_forms import CodesForm, EnrolForm, FactorForm
-from app.web.page_forms import ChooseForm, ConsentForm, PageForm, SignInForm
+from app.web.page_forms import ChooseForm, ConsentForm, DeviceForm, PageForm, SignInForm
 from app.web.people_forms import AnswerForm, TermsForm
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -50,6 +51,7 @@ class Page:
 
 
 PAGES: tuple[Page, ...] = (
+    Page(engine.DEVICE, DeviceForm, device.show, device.take),
     Page(engine.SIGN_IN, SignInForm, sign_in.show, sign_in.take, at_any_time=True),
     Page(engine.REGISTER, PageForm, registration.show, registration.take, at_any_time=True),
     Page(engine.FACTOR, FactorForm, factor_pages.show, factor_pages.take),

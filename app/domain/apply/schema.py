@@ -128,7 +128,7 @@ class UserEntry(Entry):
 
 
 class TrustedIssuerEntry(Entry):
-    """An issuer outside this server whose tokens are believed: keys, audiences, and rules that say what they are worth."""
+    """An issuer outside this server whose tokens are believed: keys, audiences, and what they are worth."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 

@@ -36,6 +36,7 @@ RECOVERY_CODES = "recovery-codes"
 START = "start"
 """No page: everything before it holds, so the session starts."""
 CONSENT = "consent"
+DEVICE = "device"
 CHOOSE = "choose"
 ANOTHER = "another"
 """Chosen instead of an account that is signed in."""
@@ -60,6 +61,10 @@ class Asked(Protocol):
     def hinted_user_id(self) -> str | None:
         """Whom the client expects."""
 
+    @property
+    def unconfirmed_device(self) -> bool:
+        """Whether a device waits whose code the person has not compared yet (RFC 8628)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
@@ -72,6 +77,11 @@ class Visit:
     """The page changes how the person signs in: whoever has a second factor shows it, in a trusted browser too."""
     wants: str | None = None
     """What the person wants to add: a view of the enrolment page."""
+
+    @property
+    def unconfirmed_device(self) -> bool:
+        """Never: nothing waits but the person."""
+        return False
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored between pages."""
@@ -208,6 +218,11 @@ def _signed_in_anew(now: Situation) -> str | None:
     return "prompt.select_account" if now.chosen == ANOTHER and not now.signed_in_here else None
 
 
+def _device_compared(now: Situation) -> str | None:
+    # Before anything else: whoever followed somebody's link should not sign in first (RFC 10027).
+    return "device.unconfirmed" if now.asked.unconfirmed_device else None
+
+
 def _present(now: Situation) -> str | None:
     return "session.missing" if now.person is None else None
 
@@ -288,6 +303,8 @@ def _agreed(now: Situation) -> str | None:
 
 
 REQUIREMENTS: tuple[Requirement, ...] = (
+    # Whether they started it.
+    Requirement(DEVICE, "interaction_required", _device_compared),
     # Who it is.
     Requirement(REGISTER, "interaction_required", _account_made),
     Requirement(CHOOSE, "account_selection_required", _chosen),

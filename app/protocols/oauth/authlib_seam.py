@@ -146,7 +146,7 @@ class RefreshTokenGrant(_Ours, grants.RefreshTokenGrant):
 
 
 class ExtensionGrant(_Ours, BaseGrant, TokenEndpointMixin):
-    """A grant Authlib does not know (RFC 6749 section 4.5). It names its `GRANT_TYPE` and its `PARAMETERS`, and responds.
+    """A grant Authlib does not know (RFC 6749 section 4.5): it names its `GRANT_TYPE` and `PARAMETERS`, and responds.
 
     Before `respond` is asked, the client has authenticated and is registered for the grant; the trip, with limits and
     the reuse of an assertion on it, has not gone yet.

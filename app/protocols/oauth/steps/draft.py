@@ -126,6 +126,8 @@ class AuthorizationRequest:
     authorization_details: tuple[Detail, ...] = ()
     device: str | None = None
     """The device that waits for the answer, in place of a redirect URI (RFC 8628)."""
+    user_code: str = ""
+    """The code the person came with, to be compared with what the device shows."""
     device_confirmed: bool = False
     """The person said that the code is the one their device shows."""
 

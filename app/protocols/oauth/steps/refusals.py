@@ -145,6 +145,7 @@ INTERACTION_REQUIRED = _case(
     "interaction_required", "The person has to do something first.", "interaction.needed"
 )
 ACCESS_DENIED = _case("access_denied", "The person did not allow access.", "consent.denied")
+DEVICE_GONE = _case("access_denied", "The device waits no longer.", "device.expired")
 NOT_ALLOWED = _case("access_denied", "The person may not use this client.", "client.group_missing")
 EXPIRED = _case("login_required", "The sign-in took too long; start again.", "interaction.expired")
 UNAVAILABLE = _case(
