@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
-from app.domain import account_deletion
+from app.domain import account_deletion, client_secrets
 from app.domain.models import AdminLink, MailboxMessage, OneTimeLink, RefreshFamily
 from app.domain.tenants import TenantContext
 from app.infra import audit
@@ -26,7 +26,7 @@ def jobs(services: Services, appender: AuditAppender) -> Jobs:
     """The periodic jobs. Several workers may run each at the same time."""
     return [
         ("state expiry", 60.0, services.state.purge_expired),
-        ("key maintenance", 300.0, lambda: _expire_keys(services)),
+        ("key maintenance", 300.0, lambda: keep_keys(services)),
         ("audit retention", 900.0, lambda: _keep_audit(services, appender)),
         ("leavers", 600.0, lambda: delete_leavers(services)),
         ("spent rows", 3600.0, lambda: _remove_spent(services)),
@@ -62,9 +62,20 @@ def _delete_one_leaver(services: Services, tenant: TenantContext) -> bool:
         return user is not None
 
 
-def _expire_keys(services: Services) -> None:
+def keep_keys(services: Services) -> None:
+    """Rotate the signing keys that are due; forget those no token is left of, and secrets whose grace is over."""
     for tenant in services.tenants.all():
+        days = tenant.settings.keys.rotate_days
+        rotated = services.keyring.rotate_due(tenant.id, days) if days else {}
+        for algorithm, kid in rotated.items():
+            with services.tenancy.session(tenant.id, write=True) as session:
+                data = {"kid": kid, "algorithm": algorithm, "via": "schedule"}
+                audit.record(
+                    session, audit.Event("key.rotated", tenant_id=tenant.id, outcome="success", data=data)
+                )
         services.keyring.expire_retired(tenant.id)
+        with services.tenancy.session(tenant.id, write=True) as session:
+            client_secrets.forget_former(session)
 
 
 def _keep_audit(services: Services, appender: AuditAppender) -> None:

@@ -55,6 +55,7 @@ def parts_of(parts: "Services") -> "Parts":
     """What applying needs, of the wired parts."""
     from app.domain.apply.credentials import StoredCredentials
     from app.domain.apply.run import Parts
+    from app.domain.sectors import Sectors
     from app.infra.tenancy import SystemReason
 
     # Made on first use, in a transaction of its own: not while ours holds SQLite's write lock.
@@ -63,6 +64,7 @@ def parts_of(parts: "Services") -> "Parts":
         partial(parts.tenancy.system, SystemReason.COMMAND_LINE, write=True),
         StoredCredentials(parts.passwords, parts.client_secrets),
         parts.revocations,
+        Sectors(parts.fetcher),
         parts.keyring.ensure,
     )
 

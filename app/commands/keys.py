@@ -40,7 +40,7 @@ def list_keys(*, slug: str, as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--alg", metavar="ALGORITHM", help="Only this one of RS256, ES256, EdDSA.")
+@click.option("--alg", metavar="ALGORITHM", help="Only this one of RS256, PS256, ES256, EdDSA, Ed25519.")
 @tenant_option
 @json_option
 def rotate(*, alg: str | None, slug: str, as_json: bool) -> None:

@@ -10,11 +10,10 @@ from app.commands.runtime import say, settings
 @click.option(
     "--server",
     type=click.Choice(["granian", "gunicorn"]),
-    default="granian",
-    show_default=True,
-    help="Which web server.",
+    default=None,
+    help="Which web server: granian, unless client certificates are asked for (WATCHWORD_TLS_CLIENT_CA).",
 )
-def serve(*, no_worker: bool, server: str) -> int:
+def serve(*, no_worker: bool, server: str | None) -> int:
     """Serve, with one background worker.
 
     Migrates the database when it may, and makes the default tenant when there is none. Ends on SIGTERM.
@@ -29,9 +28,10 @@ def serve(*, no_worker: bool, server: str) -> int:
     say(f"Issuer: {found.base_url}")
     if not is_administered:
         say("The first administrator is made with a one-time link: watchword admin link")
-    return serving.serve(
-        found, server="gunicorn" if server == "gunicorn" else "granian", with_worker=not no_worker
-    )
+    chosen: serving.ServerName = "gunicorn" if found.tls_client_ca else "granian"
+    if server is not None:
+        chosen = "gunicorn" if server == "gunicorn" else "granian"
+    return serving.serve(found, server=chosen, with_worker=not no_worker)
 
 
 @click.command()

@@ -7,13 +7,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.domain.models import Client
 from app.infra.passwords import Passwords
 from app.infra.vault import Vault
+from app.kernel import clock
 from app.kernel.errors import Problem
 from app.kernel.secrets import b64url, equal, keyed_hash, new_secret
 
 PURPOSE = "client-secret"
 TABLE, COLUMN, ROW = "clients", "secret_sealed", "client_id"
+FORMER_COLUMN = "former_secret_sealed"
 
 MIN_CHOSEN_CHARACTERS = 32
 MIN_SYMMETRIC_BYTES = 32
@@ -115,8 +121,33 @@ class ClientSecrets:
         """The secret `seal` was given, as the bytes of an HS256 key. Raises `SealError`."""
         return self._vault.open(PURPOSE, sealed, **_place(tenant_id, client_id))
 
+    def retire(self, row: Client, grace_seconds: int) -> None:
+        """Make a client's secret its former one, before it is given another: good for the grace, if there is one.
+
+        A secret retired before is good no more: two live at the same time.
+        """
+        row.former_secret_hash = row.former_secret_sealed = row.former_secret_expires_at = None
+        if grace_seconds <= 0:
+            return
+        row.former_secret_hash = row.secret_hash
+        if row.secret_sealed is not None:
+            secret = self.open(row.tenant_id, row.client_id, row.secret_sealed)
+            place = _place(row.tenant_id, row.client_id, FORMER_COLUMN)
+            row.former_secret_sealed = self._vault.seal(PURPOSE, secret, **place)
+        row.former_secret_expires_at = clock.after(grace_seconds)
+
+    def open_former(self, tenant_id: str, client_id: str, sealed: bytes) -> bytes:
+        """As `open`, of a secret that was rotated."""
+        return self._vault.open(PURPOSE, sealed, **_place(tenant_id, client_id, FORMER_COLUMN))
+
     def _keyed(self, secret: str) -> str:
         return _KEYED + b64url(keyed_hash(self._pepper(), secret))
+
+
+def forget_former(session: Session) -> None:
+    """Forget the tenant's former secrets that are good no more."""
+    for row in session.scalars(select(Client).where(Client.former_secret_expires_at < clock.now())):
+        row.former_secret_hash = row.former_secret_sealed = row.former_secret_expires_at = None
 
 
 class _Memo:
@@ -142,5 +173,5 @@ class _Memo:
         return keyed_hash(self._key, f"{stored}\0{presented}")
 
 
-def _place(tenant_id: str, client_id: str) -> dict[str, str]:
-    return {"tenant": tenant_id, "table": TABLE, "column": COLUMN, "row": client_id}
+def _place(tenant_id: str, client_id: str, column: str = COLUMN) -> dict[str, str]:
+    return {"tenant": tenant_id, "table": TABLE, "column": column, "row": client_id}

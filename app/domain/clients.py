@@ -15,7 +15,7 @@ from app.domain.delegation import FederatedCredential, TokenExchangePolicy
 from app.domain.models import Client, Revocation
 from app.infra.cache import ConfigCache
 from app.infra.tenancy import Tenancy, tenant_of
-from app.kernel import uris
+from app.kernel import clock, uris
 from app.kernel.errors import Problem
 
 
@@ -73,6 +73,12 @@ class ClientRecord:
     epoch: int
     token_exchange: TokenExchangePolicy
     federated_credentials: tuple[FederatedCredential, ...]
+
+    @property
+    def has_former_secret(self) -> bool:
+        """Whether the secret before the present one is still good."""
+        until = self.former_secret_expires_at
+        return until is not None and clock.now() < until
 
     @property
     def is_public(self) -> bool:

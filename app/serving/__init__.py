@@ -33,6 +33,12 @@ def serve(
     `workers` defaults to the setting, and that to one per core. SIGHUP replaces the web workers one by one, which
     reads a renewed certificate. Raises `ConfigurationError` when the port is taken. The database is migrated already.
     """
+    if settings.tls_client_ca and server == "granian":
+        raise ConfigurationError(
+            [
+                "WATCHWORD_TLS_CLIENT_CA: granian does not hand on client certificates; serve with --server gunicorn"
+            ]
+        )
     _refuse_taken_port(settings)
     count = workers or settings.workers or len(os.sched_getaffinity(0))
     share_metrics()

@@ -49,6 +49,8 @@ def options(settings: Settings, workers: int) -> dict[str, Any]:
         chosen["worker_tmp_dir"] = str(_SHARED_MEMORY)
     if settings.tls_cert and settings.tls_key:
         chosen |= {"certfile": str(settings.tls_cert), "keyfile": str(settings.tls_key), "ssl_context": _tls}
+    if settings.tls_client_ca:
+        chosen |= {"cert_reqs": ssl.CERT_OPTIONAL, "ca_certs": str(settings.tls_client_ca)}
     return chosen
 
 

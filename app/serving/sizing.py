@@ -1,7 +1,13 @@
 """The figures both web servers share. Each worker is one process on about one core."""
 
+import os
+
 THREADS = 16
 """Requests a worker answers at once. More than cores, for threads wait on storage; the database pool is as large."""
+
+SIGN_IN_THREADS = THREADS - 4
+"""So many of them at most belong to people who sign in, who wait for a hash or for the time a refusal takes. The rest
+is always there for everything that is over in a millisecond."""
 
 WAITING_PER_THREAD = 8
 """Accepted requests per thread before granian lets further ones wait in the listening socket."""
@@ -20,3 +26,10 @@ GRACEFUL_SECONDS = 20
 
 REQUEST_LINE_BYTES = 8190
 """The longest request line, as nginx has it by default."""
+
+
+def hashing_threads(workers: int) -> int:
+    """Passwords hashed at once in a process, each of which fills a core: as many as it has cores to itself. `workers`
+    is how many processes there are; 0: one per core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // (workers or cores))

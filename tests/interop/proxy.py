@@ -62,6 +62,7 @@ class Nginx(Server):
             "/etc/nginx/tls/cert.pem": str(authority.certificate),
             "/etc/nginx/tls/key.pem": str(authority.key),
             " /tmp/nginx": f" {self.folder}/nginx",
+            "/etc/nginx/watchword.d/": f"{self.folder}/watchword.d/",
         }
         for old, new in changes.items():
             assert old in text, f"deploy/nginx.conf has no {old}"

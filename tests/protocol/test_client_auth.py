@@ -412,9 +412,11 @@ def _allowing(side: TokenSide) -> TokenSide:
 
     from app import create_app
     from app.infra.fetch import Fetcher
+    from app.protocols.oauth.client_keys import ClientKeys
     from tests.conftest import Http
 
-    services = dataclasses.replace(side.services, fetcher=Fetcher(("127.0.0.1/32",)))
+    fetcher = Fetcher(("127.0.0.1/32",))
+    services = dataclasses.replace(side.services, fetcher=fetcher, client_keys=ClientKeys(fetcher))
     app = create_app(services.settings, services=services)
     return TokenSide(services, side.tenant, Http(app, side.tenant))
 

@@ -1,6 +1,6 @@
 """One pass over a file inside one transaction: what it changes, what it warns of, and the parts it needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
@@ -63,6 +63,18 @@ class Credentials(Protocol):
         """The stored form of a client's new secret; None makes one. Raises `Problem` when it is too weak."""
         ...
 
+    def retire_client_secret(self, client: Client, grace_seconds: int) -> None:
+        """Let the present secret of a client work for the grace beside the one it is about to get."""
+        ...
+
+
+class SectorCheck(Protocol):
+    """Whether clients are what their sector's document says (`domain.sectors`)."""
+
+    def check(self, metadata: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+        """Raises `Problem` where they are not."""
+        ...
+
 
 class Revocations(Protocol):
     """How everything issued to somebody who is deleted is taken back, once the session commits."""
@@ -84,6 +96,7 @@ class Pass:
     faults: Faults
     credentials: Credentials
     revocations: Revocations
+    sectors: SectorCheck
     prune: bool
     via: str
     changes: list[Change] = field(default_factory=list)

@@ -10,6 +10,7 @@ from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
 from app.domain.models import AuthorizationDetailsType, Client, Group, Resource, ResourceScope
 from app.domain.resources import API_SCOPES
+from app.domain.tenants import TenantSettings
 from app.kernel.errors import Problem
 
 _SEALED_METHOD = "client_secret_jwt"
@@ -88,6 +89,11 @@ class Clients:
             self.scope.fault(path, refusal)
             return None
         self._check_references(metadata, path)
+        try:
+            self.scope.run.sectors.check(metadata, stored or None)
+        except Problem as refusal:
+            self.scope.fault((*path, "sector_identifier_uri"), refusal)
+            return None
         return metadata
 
     def _check_references(self, metadata: dict[str, Any], path: Path) -> None:
@@ -132,6 +138,7 @@ class Clients:
             if entry.client_secret is not None:
                 self.scope.run.warn((*path, "client_secret"), f"a client of {method} has no use for a secret")
             row.secret_hash = row.secret_sealed = None
+            self.scope.run.credentials.retire_client_secret(row, 0)
             return True
         try:
             new = self.scope.run.credentials.client_secret(
@@ -140,6 +147,11 @@ class Clients:
         except Problem as refusal:
             self.scope.fault((*path, "client_secret"), refusal)
             return False
+        settings = TenantSettings.model_validate(self.scope.tenant.settings)
+        # A secret that is hashed is of no use to a method that signs with it, and the other way round.
+        keeps = (row.secret_sealed is not None) == (new.sealed is not None)
+        grace = settings.keys.client_secret_grace_seconds if keeps else 0
+        self.scope.run.credentials.retire_client_secret(row, grace)
         row.secret_hash, row.secret_sealed = new.hash, new.sealed
         if new.shown is not None:
             self.scope.run.new_secrets[self.scope.tenant.slug, row.client_id] = new.shown

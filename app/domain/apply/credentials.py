@@ -63,6 +63,10 @@ class StoredCredentials:
             return NewSecret(None, self._client_secrets.seal(tenant.id, client_id, secret))
         return NewSecret(self._hash(f"{tenant.slug}/client/{client_id}", secret), None)
 
+    def retire_client_secret(self, client: Client, grace_seconds: int) -> None:
+        """Let the present secret of a client work for the grace beside the one it is about to get."""
+        self._client_secrets.retire(client, grace_seconds)
+
     def _hash(self, owner: str, secret: str) -> str:
         asked = (owner, secret)
         if self._is_prepared and asked not in self._hashes:

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.domain.apply.changes import Change, Credentials, Pass, Revocations
+from app.domain.apply.changes import Change, Credentials, Pass, Revocations, SectorCheck
 from app.domain.apply.document import Faults
 from app.domain.apply.reconcile import reconcile
 from app.domain.apply.schema import ApplyFile
@@ -31,6 +31,7 @@ class Parts:
     """Opens a writing transaction that sees every tenant; commits, or rolls back on an exception."""
     credentials: PreparedCredentials
     revocations: Revocations
+    sectors: SectorCheck
     ensure_keys: Callable[[str], object]
     """Makes a tenant's signing keys, safe to call again."""
 
@@ -77,7 +78,7 @@ def apply(
 def _pass(parts: Parts, file: ApplyFile, faults: Faults, *, prune: bool, via: str, commit: bool) -> Pass:
     try:
         with parts.transaction() as session:
-            run = Pass(session, faults, parts.credentials, parts.revocations, prune, via)
+            run = Pass(session, faults, parts.credentials, parts.revocations, parts.sectors, prune, via)
             reconcile(run, file)
             faults.check()
             session.flush()

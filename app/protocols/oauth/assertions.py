@@ -76,7 +76,11 @@ class Assertions:
         if client.secret_sealed is None:
             raise errors.ASSERTION_INVALID("the client has no secret to sign with; rotate it")
         secret = self._secrets.open(tenant_id, client.client_id, client.secret_sealed)
-        return jose.verify(assertion, (jose.symmetric_key(secret),), algorithms=("HS256",))
+        keys = [jose.symmetric_key(secret)]
+        if client.has_former_secret and client.former_secret_sealed is not None:
+            former = self._secrets.open_former(tenant_id, client.client_id, client.former_secret_sealed)
+            keys.append(jose.symmetric_key(former))
+        return jose.verify(assertion, keys, algorithms=("HS256",))
 
     def _verify_asymmetric(self, assertion: str, client: ClientRecord, tenant: TenantContext) -> Verified:
         allowed = profiles.of(client, tenant).algorithms or ASYMMETRIC

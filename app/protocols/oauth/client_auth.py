@@ -160,13 +160,16 @@ class ClientAuthentication:
 
     def _is_secret(self, secret: str, client: ClientRecord, request: ProtocolRequest) -> bool:
         """Compare. Where that takes an expensive hash, whoever guessed too often is refused before it."""
-        if self._secrets.is_costly(secret, client.secret_hash):
+        former = client.former_secret_hash if client.has_former_secret else None
+        if self._secrets.is_costly(secret, client.secret_hash) or self._secrets.is_costly(secret, former):
             trip, tenant_id = Trip(self._state), request.tenant.id
             network = network_of(request.remote_address)
             trip.add(NETWORK_FAILURES.look(tenant_id, network), errors.TOO_MANY_FAILURES)
             trip.add(CLIENT_FAILURES.look(tenant_id, client.client_id, network), errors.TOO_MANY_FAILURES)
             trip.go()
-        return self._secrets.verify(secret, client.secret_hash)
+        if self._secrets.verify(secret, client.secret_hash):
+            return True
+        return former is not None and self._secrets.verify(secret, former)
 
     def _failed(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
         """Count the failure and put it on record. Raises `OAuthError` instead of `error` once there were too many."""
