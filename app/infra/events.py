@@ -131,14 +131,14 @@ EVENTS: tuple[EventType, ...] = (
         "token.issued",
         "token_issued",
         AUTHORIZE_SESSION,
-        "grant_type token_id scopes resources format",
+        "grant_type token_id scopes resources format bound_to",
         "Tokens were issued for a code, for a client itself, or in exchange.",
     ),
     _row(
         "token.refreshed",
         "token_refreshed",
         AUTHORIZE_SESSION,
-        "grant_type token_id scopes resources format family generation",
+        "grant_type token_id scopes resources format bound_to family generation",
         "Tokens were issued for a refresh token.",
     ),
     _row(

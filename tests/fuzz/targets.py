@@ -12,8 +12,6 @@ from tests.fuzz.values import Fresh, Value
 from tests.fuzz.world import APP, OPAQUE_API, PASSWORD, REDIRECT_URI, REGISTERED, USERNAME, World
 from tests.protocol.parties import API
 
-NOBODY = "0" * 36
-"""An id of the right length that nothing has."""
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SCOPE_WORDS = (
     "openid",
@@ -28,9 +26,13 @@ SCOPE_WORDS = (
 )
 
 PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
+    "account": st.sampled_from(["another", "0" * 36, "x"]),
+    "attributes": values.json_bombs(),
     "access_token": values.tokens("access", "opaque", "id_token", "refresh"),
     "acr_values": values.words(ONE_FACTOR, "0", "1"),
+    "agreed": values.words("1", "2"),
     "answer": st.sampled_from(["allow", "deny", "ALLOW", "maybe"]),
+    "challenge": values.tokens("csrf"),
     "claims": values.json_bombs(),
     "claims_locales": values.words("en", "se", "x-y"),
     "client_assertion": values.tokens("id_token", "access"),
@@ -45,6 +47,7 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "consent": values.tokens("consent"),
     "csrf_token": values.tokens("csrf"),
     "cursor": values.numbers(),
+    "days": values.numbers(),
     "display": st.sampled_from(["page", "popup", "touch", "wap", "tv"]),
     "done": st.sampled_from(["withdrawn", "x"]),
     "email": st.sampled_from(
@@ -53,27 +56,37 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "grant_type": st.sampled_from(
         ["authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:x:y"]
     ),
+    "groups": values.words("a", "b"),
     "id_token_hint": values.tokens("id_token", "access"),
     "language": st.sampled_from(["de", "ar", "en", "xx", "de-CH", "d" * 9000]),
     "limit": values.numbers(),
+    "login": st.sampled_from([USERNAME, "nobody", "nobody@example.com"]),
     "login_hint": st.sampled_from([USERNAME, "alice@example.com", "ALICE@EXAMPLE.COM"]),
     "logout_hint": st.sampled_from([USERNAME]),
     "max_age": values.numbers(),
     "nonce": st.sampled_from(["n", "n" * 384]),
     "password": st.sampled_from([PASSWORD, "wrong", "p" * 1025, "\ud7ff" * 400]),
     "post_logout_redirect_uri": values.uris(REGISTERED),
+    "profile-locale": values.words("en", "de"),
+    "profile-name": st.sampled_from(["Alice", "x" * 2001]),
+    "proof": values.numbers(),
     "prompt": values.words(*PROMPT_VALUES, "create"),
     "redirect_uri": values.uris(REGISTERED),
     "refresh_token": values.tokens("refresh", "code"),
+    "authorization_details": values.json_bombs(),
+    "dpop_jkt": st.sampled_from(["j" * 43, "j" * 44, "é" * 43]),
     "registration": values.json_bombs(),
     "request": values.tokens("id_token"),
     "request_uri": values.uris(REGISTERED),
     "resource": values.uris((API, OPAQUE_API, "https://nobody.example")),
-    "response_mode": st.sampled_from(["query", "form_post", "fragment", "jwt", "form_post "]),
+    "response_mode": st.sampled_from(
+        ["query", "form_post", "fragment", "jwt", "form_post.jwt", "form_post "]
+    ),
     "response_type": st.sampled_from(["code", "token", "id_token", "code id_token", "none", "Code"]),
     "return_to": st.sampled_from(
         ["/sign-in", "//elsewhere.example", "/\\elsewhere.example", "https://x", "/\r\nX: y"]
     ),
+    "roles": values.words("admin"),
     "scope": values.words(*SCOPE_WORDS),
     "session": st.sampled_from(["0" * 36, "s" * 300]),
     "state": st.sampled_from(
@@ -90,7 +103,7 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
 AUTHORIZATION = tuple(
     """client_id redirect_uri response_type scope state nonce response_mode code_challenge code_challenge_method prompt
     max_age acr_values login_hint id_token_hint ui_locales claims_locales claims display resource request request_uri
-    registration""".split()
+    registration authorization_details dpop_jkt""".split()
 )
 CLIENT = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 PAGE_FORM = ("csrf_token", "step")
@@ -117,6 +130,8 @@ class Target:
     """A request that gets through, as far as its parameters go."""
     basic: bool = False
     bearer: bool = False
+    json_body: bool = False
+    """Whether the parameters are sent as members of a JSON object."""
     setting: Callable[[World], Setting] = lambda world: Setting()
     above_tenants: bool = False
     """Whether the path is the deployment's rather than a tenant's."""
@@ -141,8 +156,26 @@ def _admin_link(world: World) -> Setting:
     return Setting((link,), "", {"csrf_token": token})
 
 
+def _link(purpose: str) -> Callable[[World], Setting]:
+    def make(world: World) -> Setting:
+        token, csrf = world.one_time_link(purpose)
+        return Setting((token,), "", {"csrf_token": csrf})
+
+    return make
+
+
+def _leaver(world: World) -> Setting:
+    """Somebody who is signed in and means it; the others' person stays."""
+    cookie, csrf, username = world.leaver()
+    return Setting((), cookie, {"csrf_token": csrf, "username": username})
+
+
 def _logout_handle(world: World) -> Setting:
     return Setting((world.value(Fresh("logout")),), world.session_cookie())
+
+
+def _nobodys(world: World) -> Setting:
+    return Setting(("01900000-0000-7000-8000-000000000000",))
 
 
 _ASKED: Mapping[str, Value] = {
@@ -176,10 +209,19 @@ TARGETS: tuple[Target, ...] = (
         share=3,
     ),
     Target(
+        "par",
+        ("POST",),
+        "/par",
+        (*AUTHORIZATION, *CLIENT[1:]),
+        {**_ASKED, "client_id": "server"},
+        basic=True,
+        share=4,
+    ),
+    Target(
         "token",
         ("POST",),
         "/token",
-        ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "resource", *CLIENT),
+        ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "resource", "authorization_details", *CLIENT),
         {"grant_type": "authorization_code", "code": Fresh("code"), "redirect_uri": REDIRECT_URI},
         basic=True,
         share=3,
@@ -188,7 +230,7 @@ TARGETS: tuple[Target, ...] = (
         "token",
         ("POST",),
         "/token",
-        ("grant_type", "refresh_token", "scope", "resource", *CLIENT),
+        ("grant_type", "refresh_token", "scope", "resource", "authorization_details", *CLIENT),
         {"grant_type": "refresh_token", "refresh_token": Fresh("refresh")},
         basic=True,
         share=2,
@@ -244,6 +286,25 @@ TARGETS: tuple[Target, ...] = (
     Target("start", ("GET",), "/", setting=_signed_in),
     Target("account", ("GET",), "/account", setting=_signed_in),
     Target("account_security", ("GET",), "/account/security", setting=_signed_in),
+    Target("account_data", ("GET",), "/account/data", setting=_signed_in),
+    Target("account_data_step", ("POST",), "/account/data", PAGE_FORM, {"csrf_token": Fresh("csrf")}, setting=_signed_in),
+    Target("account_sessions", ("GET",), "/account/sessions", ("done",), setting=_signed_in),
+    Target(
+        "account_sessions_step",
+        ("POST",),
+        "/account/sessions",
+        ("session", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "step": "end"},
+        setting=_signed_in,
+    ),
+    Target(
+        "account_switch",
+        ("POST",),
+        "/account/switch",
+        ("session", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "step": "switch"},
+        setting=_signed_in,
+    ),
     Target("account_applications", ("GET",), "/account/applications", ("done",), setting=_signed_in),
     Target(
         "account_applications_step",
@@ -255,6 +316,14 @@ TARGETS: tuple[Target, ...] = (
         share=2,
     ),
     Target("interaction", ("GET",), "/interaction/{}", setting=_interaction()),
+    Target(
+        "interaction_step",
+        ("POST",),
+        "/interaction/{}",
+        ("account", *PAGE_FORM),
+        {"step": "choose", "account": "another"},
+        setting=_interaction(prompt="select_account"),
+    ),
     Target(
         "interaction_step",
         ("POST",),
@@ -297,10 +366,160 @@ TARGETS: tuple[Target, ...] = (
     Target(
         "brand_preview_part", ("GET",), "/brand-preview/{}/{}", setting=lambda world: Setting(("p" * 43, "logo"))
     ),
-    Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((NOBODY,))),
+    Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((world.message_id,))),
+    Target("register", ("GET",), "/register"),
+    Target("register_address", ("GET",), "/interaction/{}/register", ("sent",), setting=_interaction()),
+    Target(
+        "register_address_step",
+        ("POST",),
+        "/interaction/{}/register",
+        ("email", "challenge", "proof", *PAGE_FORM),
+        {"email": "new@example.com"},
+        setting=_interaction(),
+    ),
+    Target("registration", ("GET",), "/register/{}", setting=_link("registration")),
+    Target(
+        "registration_step",
+        ("POST",),
+        "/register/{}",
+        ("username", "password", "agreed", "profile-name", *PAGE_FORM),
+        {"username": Fresh("name"), "password": "long enough for everybody"},
+        setting=_link("registration"),
+    ),
+    Target("invitation", ("GET",), "/invitation/{}", setting=_link("invitation")),
+    Target(
+        "invitation_step",
+        ("POST",),
+        "/invitation/{}",
+        ("username", "password", "agreed", "profile-name", *PAGE_FORM),
+        {"username": Fresh("name"), "password": "long enough for everybody"},
+        setting=_link("invitation"),
+    ),
+    Target("forgot", ("GET",), "/forgot"),
+    Target("forgot_login", ("GET",), "/interaction/{}/forgot", ("sent",), setting=_interaction()),
+    Target(
+        "forgot_login_step",
+        ("POST",),
+        "/interaction/{}/forgot",
+        ("login", *PAGE_FORM),
+        {"login": "nobody"},
+        setting=_interaction(),
+    ),
+    Target("password_set", ("GET",), "/password-set"),
+    *(
+        target
+        for name, purpose in (("reset", "reset_password"), ("recover", "recover"))
+        for target in (
+            Target(name, ("GET",), f"/{name}/{{}}", setting=_link(purpose)),
+            Target(
+                f"{name}_step",
+                ("POST",),
+                f"/{name}/{{}}",
+                ("password", *PAGE_FORM),
+                {"password": "long enough for everybody"},
+                setting=_link(purpose),
+            ),
+        )
+    ),
+    *(
+        target
+        for action, purpose in (("confirm", "verify_email"), ("change", "change_email"), ("undo", "undo_email"))
+        for target in (
+            Target("email_link", ("GET",), f"/email/{action}/{{}}", setting=_link(purpose)),
+            Target("email_link_step", ("POST",), f"/email/{action}/{{}}", PAGE_FORM, setting=_link(purpose)),
+        )
+    ),
+    Target("account_profile", ("GET",), "/account/profile", ("saved",), setting=_signed_in),
+    Target(
+        "account_profile_step",
+        ("POST",),
+        "/account/profile",
+        ("profile-name", "profile-locale", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "profile-name": "Alice"},
+        setting=_signed_in,
+    ),
+    Target("account_email", ("GET",), "/account/email", ("sent",), setting=_signed_in),
+    Target(
+        "account_email_step",
+        ("POST",),
+        "/account/email",
+        ("email", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "email": "new@example.com"},
+        setting=_signed_in,
+    ),
+    Target("account_leave", ("GET",), "/account/delete", setting=_signed_in),
+    Target(
+        "account_leave_step",
+        ("POST",),
+        "/account/delete",
+        ("username", *PAGE_FORM),
+        {"csrf_token": "", "username": ""},
+        setting=_leaver,
+    ),
+    Target("api.invitations", ("GET",), "/api/v1/invitations", ("cursor", "limit"), bearer=True),
+    Target(
+        "api.invite",
+        ("POST",),
+        "/api/v1/invitations",
+        ("email", "roles", "groups", "days"),
+        {"email": Fresh("address")},
+        bearer=True,
+        json_body=True,
+    ),
+    Target(
+        "api.revoke_invitation",
+        ("DELETE",),
+        "/api/v1/invitations/{}",
+        bearer=True,
+        setting=lambda world: Setting((world.invitation_id(),)),
+    ),
+    *(
+        Target(
+            f"api.{action}_user",
+            ("POST",),
+            f"/api/v1/users/{{}}/{path}",
+            bearer=True,
+            setting=lambda world: Setting((world.somebody(),)),
+        )
+        for action, path in (
+            ("disable", "disable"),
+            ("enable", "enable"),
+            ("unlock", "unlock"),
+            ("recover", "recovery"),
+        )
+    ),
     Target("static", ("GET",), "/static/{}", ("v",), setting=lambda world: Setting(("watchword.css",))),
     Target("api.openapi", ("GET",), "/api/v1/openapi.json"),
     Target("api.me", ("GET",), "/api/v1/me", bearer=True),
+    Target("api.my_profile", ("GET",), "/api/v1/me/profile", bearer=True),
+    Target(
+        "api.change_my_profile",
+        ("PATCH",),
+        "/api/v1/me/profile",
+        ("attributes",),
+        {"attributes": "{}"},
+        bearer=True,
+        json_body=True,
+    ),
+    Target("api.my_factors", ("GET",), "/api/v1/me/factors", bearer=True),
+    Target(
+        "api.rename_my_factor",
+        ("PATCH",),
+        "/api/v1/me/factors/{}",
+        ("name",),
+        {"name": "Phone"},
+        bearer=True,
+        json_body=True,
+        setting=_nobodys,
+    ),
+    Target("api.remove_my_factor", ("DELETE",), "/api/v1/me/factors/{}", bearer=True, setting=_nobodys),
+    Target("api.my_recovery_codes", ("GET",), "/api/v1/me/recovery-codes", bearer=True),
+    Target("api.new_recovery_codes", ("POST",), "/api/v1/me/recovery-codes", bearer=True),
+    Target("api.my_sessions", ("GET",), "/api/v1/me/sessions", bearer=True),
+    Target("api.end_my_session", ("DELETE",), "/api/v1/me/sessions/{}", bearer=True, setting=_nobodys),
+    Target("api.end_my_other_sessions", ("DELETE",), "/api/v1/me/sessions", bearer=True),
+    Target("api.my_grants", ("GET",), "/api/v1/me/grants", bearer=True),
+    Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_nobodys),
     Target("api.tenant", ("GET",), "/api/v1/tenant", bearer=True),
     Target("api.audit", ("GET",), "/api/v1/audit", ("cursor", "limit"), {"limit": "5"}, bearer=True, share=2),
     Target("api.dead_letters", ("GET",), "/api/v1/outbox/dead-letters", ("cursor", "limit"), bearer=True),

@@ -14,10 +14,11 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.domain import admin_links
-from app.domain.models import Consent, MailboxMessage
+from app.domain.models import Authenticator, Consent, MailboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
+from app.kernel import clock
 from app.web.brand_preview import make_link
 from app.web.endpoints import EDGE, ENDPOINTS
 from app.web.services import Services
@@ -26,7 +27,7 @@ from tests.protocol import browserless, parties
 from tests.protocol.browserless import REDIRECT_URI, VERIFIER, Person
 from tests.protocol.parties import Party
 
-SCOPES = "watchword:read watchword:admin"
+SCOPES = "watchword:read watchword:admin watchword:account:write"
 TWIN = "app"
 """A client id both tenants use: nothing but the tenant tells the two clients apart."""
 MARK = "only-in-a"
@@ -63,6 +64,15 @@ class World:
     admin_link: str
     logout_handle: str
     interaction_id: str
+    factor_id: str
+
+    @property
+    def session_id(self) -> str:
+        """The session of A's browser."""
+        name = f"ww-{self.a.tenant.id}"
+        cookies = self.a.http.client._cookies.values()  # type: ignore[attr-defined]
+        found: str = next(cookie.value for cookie in cookies if cookie.key == name)
+        return found.partition(".")[0]
 
     def thief(self) -> Http:
         """A browser at B with every cookie of A's browser, under A's names and under B's."""
@@ -112,6 +122,10 @@ def world(_shared_services: Services) -> World:
     tokens = a.person.tokens(scope="openid profile offline_access")
     b.person.tokens()
     with services.tenancy.session(a.tenant.id, write=True) as session:
+        factor = Authenticator(user_id=a.user_id, kind="totp", name=MARK, confirmed_at=clock.now())
+        session.add(factor)
+        session.flush()
+        factor_id = factor.id
         session.add(MailboxMessage(recipient=MARK, subject=MARK, text=MARK, html=MARK))
         outbox.put(session, "news", secrets.token_hex(4), {"said": MARK})
         link = admin_links.create(session, recover=True)
@@ -130,6 +144,7 @@ def world(_shared_services: Services) -> World:
         admin_link=link,
         logout_handle=posted.headers["Location"].rpartition("/")[2],
         interaction_id=waiting.headers["Location"].rpartition("/")[2],
+        factor_id=factor_id,
     )
 
 
@@ -161,6 +176,21 @@ def authorize(world: World) -> list[TestResponse]:
     hinted = world.thief().get("/authorize", query=hint)
     assert "code=" not in hinted.headers.get("Location", "")
     return [unknown]
+
+
+def par(world: World) -> list[TestResponse]:
+    """A's client is nobody at B, and what A pushed is unknown there, even to the client of the same name."""
+    stolen = world.thief().post("/par", form=browserless.request(TWIN), headers=world.a.svc.basic)
+    assert stolen.status_code == 400  # TWIN is public: two clients in one request
+    foreign = world.thief().post("/par", form={"response_type": "code"}, headers=world.a.svc.basic)
+    assert foreign.status_code == 401
+    pushed = world.a.fresh().post("/par", form=browserless.request(TWIN))
+    assert pushed.status_code == 201
+    query = {"client_id": TWIN, "request_uri": pushed.json["request_uri"]}
+    unknown = world.thief().get("/authorize", query=query)
+    assert unknown.status_code == 400
+    assert world.a.fresh().get("/authorize", query=query).status_code == 303
+    return [stolen, foreign, unknown]
 
 
 def token(world: World) -> list[TestResponse]:
@@ -263,6 +293,29 @@ def withdraw(world: World) -> list[TestResponse]:
     return [answer, forged]
 
 
+def forged(path: str, form: dict[str, str]) -> Callable[[World], list[TestResponse]]:
+    """A's cookies and a form of A's page are worth nothing at B."""
+
+    def ask(world: World) -> list[TestResponse]:
+        theirs = browserless.token_of(world.a.http.get("/account"))
+        answer = world.thief().post(path, form={"csrf_token": theirs, **form})
+        assert answer.status_code in (303, 400, 403)
+        assert "attachment" not in str(answer.headers)
+        return [answer]
+
+    return ask
+
+
+def end_session(world: World) -> list[TestResponse]:
+    """Somebody signed in at B, with a form of their own, names A's session."""
+    csrf = browserless.token_of(world.b.http.get("/account"))
+    form = {"csrf_token": csrf, "step": "end", "session": world.session_id}
+    answer = world.b.http.post("/account/sessions", form=form)
+    assert answer.status_code == 404
+    assert world.is_signed_in_at_a()
+    return [answer, *forged("/account/sessions", {"step": "end-others"})(world)]
+
+
 def interaction(method: str) -> Callable[[World], list[TestResponse]]:
     def ask(world: World) -> list[TestResponse]:
         path = f"/interaction/{world.interaction_id}"
@@ -322,16 +375,24 @@ def mailbox_html(world: World) -> list[TestResponse]:
     return [answer]
 
 
-def api(path: str, method: str = "GET") -> Callable[[World], list[TestResponse]]:
+def api(
+    path: str, method: str = "GET", *, expected: tuple[int, ...] = (), **options: Any
+) -> Callable[[World], list[TestResponse]]:
     """A's administrator is nobody at B; B's administrator does not reach A's rows."""
 
     def ask(world: World) -> list[TestResponse]:
-        filled = path.replace("<id>", str(world.dead_letter_id))
-        stolen = world.thief().request(method, filled, headers=world.bearer())
+        filled = path.replace("<id>", str(world.dead_letter_id)).replace("<consent>", world.consent_id)
+        filled = filled.replace("<session>", world.session_id).replace("<factor>", world.factor_id)
+        stolen = world.thief().request(method, filled, headers=world.bearer(), **options)
         assert stolen.status_code == 401
         own = {"Authorization": f"Bearer {world.b.admin_token}"}
-        answer = world.b.fresh().request(method, filled, headers=own)
-        assert answer.status_code == (404 if "<id>" in path else 200)
+        answer = world.b.fresh().request(method, filled, headers=own, **options)
+        assert answer.status_code in (expected or (404 if "<id>" in path else 200,)), answer.text
+        assert world.is_signed_in_at_a()
+        with world.a.services.tenancy.session(world.a.tenant.id) as session:
+            factor = session.get(Authenticator, (world.a.tenant.id, world.factor_id))
+            assert factor is not None
+            assert factor.name == MARK
         return [stolen, answer]
 
     return ask
@@ -386,6 +447,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "oauth_metadata": lambda world: discovery(world, "/.well-known/oauth-authorization-server"),
     "jwks": jwks,
     "authorize": authorize,
+    "par": par,
     "token": token,
     "revoke": revoke,
     "introspect": introspect,
@@ -396,6 +458,11 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "start": signed_in_page("/"),
     "account": signed_in_page("/account"),
     "account_security": signed_in_page("/account/security"),
+    "account_data": signed_in_page("/account/data"),
+    "account_data_step": forged("/account/data", {"step": "download"}),
+    "account_sessions": signed_in_page("/account/sessions"),
+    "account_sessions_step": end_session,
+    "account_switch": forged("/account/switch", {"step": "another"}),
     "account_applications": signed_in_page("/account/applications"),
     "account_applications_step": withdraw,
     "interaction": interaction("GET"),
@@ -406,6 +473,20 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "mailbox": mailbox,
     "mailbox_html": mailbox_html,
     "api.me": api("/api/v1/me"),
+    "api.my_profile": api("/api/v1/me/profile"),
+    "api.change_my_profile": api(
+        "/api/v1/me/profile", "PATCH", json={"attributes": {"nickname": "N"}}, expected=(200, 400)
+    ),
+    "api.my_factors": api("/api/v1/me/factors"),
+    "api.rename_my_factor": api("/api/v1/me/factors/<factor>", "PATCH", json={"name": "mine"}, expected=(404,)),
+    "api.remove_my_factor": api("/api/v1/me/factors/<factor>", "DELETE", expected=(404,)),
+    "api.my_recovery_codes": api("/api/v1/me/recovery-codes"),
+    "api.new_recovery_codes": api("/api/v1/me/recovery-codes", "POST", expected=(409,)),
+    "api.my_sessions": api("/api/v1/me/sessions"),
+    "api.end_my_session": api("/api/v1/me/sessions/<session>", "DELETE", expected=(404,)),
+    "api.end_my_other_sessions": api("/api/v1/me/sessions", "DELETE"),
+    "api.my_grants": api("/api/v1/me/grants"),
+    "api.withdraw_my_grant": api("/api/v1/me/grants/<consent>", "DELETE", expected=(404,)),
     "api.tenant": api("/api/v1/tenant"),
     "api.audit": api("/api/v1/audit"),
     "api.dead_letters": api("/api/v1/outbox/dead-letters"),

@@ -10,6 +10,7 @@ from app.domain import clients, users
 from app.domain.models import Group, UserGroup
 from app.domain.tenants import TenantContext
 from app.web.services import Services
+from tests.authenticator_app import AuthenticatorApp
 
 if TYPE_CHECKING:
     from werkzeug.test import TestResponse
@@ -99,9 +100,10 @@ def answer_of(response: "TestResponse") -> Answer:
 
 
 def _query(target: str) -> Answer:
-    pairs = parse_qsl(urlsplit(target).query, keep_blank_values=True)
+    parts = urlsplit(target)
+    pairs = parse_qsl(parts.fragment or parts.query, keep_blank_values=True)
     assert len(dict(pairs)) == len(pairs), f"a parameter is given twice in {target}"
-    return Answer(target, dict(pairs), "query")
+    return Answer(target, dict(pairs), "fragment" if parts.fragment else "query")
 
 
 def token_of(response: "TestResponse") -> str:
@@ -126,6 +128,8 @@ class Person:
         self.http = http
         self.username = username
         self.password = password
+        self.app = AuthenticatorApp()
+        self.recovery_codes: list[str] = []
 
     def follow(self, response: "TestResponse") -> "TestResponse":
         """Follow redirects as long as they lead to our own pages."""
@@ -147,6 +151,28 @@ class Person:
         form = {"step": "sign-in", "username": self.username, "password": self.password, **changes}
         return self.step(page, **form)
 
+    def enrol(self, page: "TestResponse", **changes: str) -> "TestResponse":
+        """Add an authenticator app where the page asks for a second factor; gives the page with recovery codes."""
+        if 'id="way-totp"' in page.text:
+            page = self.view("totp")
+        self.app.scan(page.text)
+        return self.step(page, **{"step": "enrol", "way": "totp", "code": self.app.code(), **changes})
+
+    def save_codes(self, page: "TestResponse") -> "TestResponse":
+        """Write the recovery codes down and go on."""
+        self.recovery_codes = re.findall(r"<code>([A-Z2-9]{4}(?:-[A-Z2-9]{4}){2})</code>", page.text)
+        assert len(self.recovery_codes) == 10, page.text
+        return self.step(page, step="recovery-codes", answer="saved")
+
+    def view(self, way: str) -> "TestResponse":
+        """Another view of the page at hand."""
+        return self.http.get(self.at.partition("?")[0], raw=True, query={"way": way})
+
+    def second(self, page: "TestResponse", way: str = "totp", **changes: str) -> "TestResponse":
+        """Show a second factor."""
+        code = self.recovery_codes.pop() if way == "recovery" else self.app.code()
+        return self.step(page, **{"step": "factor", "way": way, "code": code, **changes})
+
     def allow(self, page: "TestResponse") -> "TestResponse":
         """Allow access."""
         return self.step(page, **consent_form(page))
@@ -154,9 +180,15 @@ class Person:
     def through(self, client_id: str = "app", **changes: Any) -> Answer:
         """Whatever pages come, sign in and allow."""
         response = self.authorize(client_id, **changes)
-        for _ in range(4):
+        for _ in range(8):
             if 'id="sign-in"' in response.text:
                 response = self.sign_in(response)
+            elif 'value="enrol"' in response.text or 'id="way-totp"' in response.text:
+                response = self.enrol(response)
+            elif 'value="recovery-codes"' in response.text:
+                response = self.save_codes(response)
+            elif 'value="factor"' in response.text:
+                response = self.second(response)
             elif 'id="allow"' in response.text:
                 response = self.allow(response)
             else:
