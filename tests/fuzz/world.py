@@ -9,14 +9,15 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from app.domain import admin_links, clients, consents, users
+from app.domain import admin_links, clients, consents, invitations, one_time_links, tenants, users
 from app.domain.access import rbac
 from app.domain.assurance import ONE_FACTOR
-from app.domain.models import Consent
+from app.domain.models import Consent, MailboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
-from app.web import account
+from app.infra.tenancy import SystemReason
+from app.web import account, links
 from app.web.page_forms import make_token
 from app.web.services import Services
 from tests.conftest import new_tenant
@@ -31,7 +32,8 @@ REGISTERED = (REDIRECT_URI, SIGNED_OUT, LOOPBACK_URI)
 CLIENT_PAGE = "https://app.example/privacy"
 APP = "app"
 USERNAME, PASSWORD = "alice", "correct-horse-battery"
-SCOPES = "openid profile email offline_access groups read write watchword:read watchword:admin"
+SCOPES = "openid profile email offline_access groups read write "
+SCOPES += "watchword:read watchword:admin watchword:account:write"
 OPAQUE_API = "https://opaque.example.com"
 
 REUSED = ("access", "opaque", "id_token")
@@ -59,9 +61,12 @@ class World:
             services, self.tenant, client_id="server", scope=SCOPES + " peek", redirect_uris=[REDIRECT_URI]
         )
         self._public_client()
+        self._open_registration()
         self.user_id = self._person()
         self.dead_letter_id = self._dead_letter()
         self._session = ""
+        self._victim_id = ""
+        self.message_id = self._message()
         self._kept: dict[str, tuple[str, int]] = {}
         self.renew()
         self._open("GET", self.tenant.path + "/sign-in")
@@ -92,13 +97,17 @@ class World:
         makers: dict[Kind, Callable[[], str]] = {
             "code": lambda: self.code().code,
             "refresh": lambda: self._tokens("openid offline_access read")["refresh_token"],
-            "access": lambda: self._tokens("openid profile watchword:read watchword:admin")["access_token"],
+            "access": lambda: self._tokens("openid profile watchword:read watchword:admin watchword:account:write")[
+                "access_token"
+            ],
             "opaque": lambda: self._tokens("openid peek")["access_token"],
             "id_token": lambda: self._tokens("openid")["id_token"],
             "csrf": self._csrf,
             "logout": self._logout_handle,
             "consent": self._consent_id,
             "client_secret": lambda: self.party.secret,
+            "name": lambda: secrets.token_hex(8),
+            "address": lambda: f"{secrets.token_hex(8)}@example.com",
         }
         if fresh.kind not in REUSED:
             return damaged(makers[fresh.kind](), fresh.damage)
@@ -148,6 +157,55 @@ class World:
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             link = admin_links.create(session, recover=True)
         return link, self.form_token(f"admin-link:{link}")
+
+    def one_time_link(self, purpose: str) -> tuple[str, str]:
+        """A link for the person, or for somebody new, and the token of its form."""
+        email = f"{secrets.token_hex(8)}@example.com"
+        data: dict[str, dict[str, Any]] = {
+            "registration": {"email": email, "interaction": None},
+            "invitation": {"email": email, "roles": [], "groups": [], "by_mail": True},
+            "undo_email": {"email": email, "verified": True},
+            "verify_email": {"email": "alice@example.com"},
+        }
+        mine = purpose not in ("registration", "invitation")
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            token = one_time_links.create(
+                session,
+                purpose,
+                user_id=self._victim()
+                if mine and purpose != "verify_email"
+                else self.user_id
+                if mine
+                else None,
+                data=data.get(purpose, {"email": email}),
+            )
+        return token, self.form_token(links.bound_to(token))
+
+    def invitation_id(self) -> str:
+        """An invitation nobody accepted yet."""
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            email = f"{secrets.token_hex(8)}@example.com"
+            return invitations.create(session, email, by=None, by_mail=True)[0].id
+
+    def somebody(self) -> str:
+        """A person nobody is signed in as."""
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            name = secrets.token_hex(8)
+            return users.create(session, username=name, email=f"{name}@example.com").id
+
+    def leaver(self) -> tuple[str, str, str]:
+        """A browser signed in as somebody who may go: its cookie, the token of its forms, and the user name."""
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            user = users.create(session, username=secrets.token_hex(8))
+            user_id, epoch, username = user.id, user.epoch, user.username
+        _, cookie = self.services.sessions.start(
+            self.tenant, user_id, epoch, amr=("pwd",), acr=ONE_FACTOR, ip="127.0.0.1"
+        )
+        return f"ww-{self.tenant.id}={cookie}", self.form_token(account.binding(cookie)), username
+
+    def _victim(self) -> str:
+        self._victim_id = self._victim_id or self.somebody()
+        return self._victim_id
 
     def form_token(self, bound_to: str) -> str:
         """The token of a form."""
@@ -217,6 +275,23 @@ class World:
         }
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             clients.create(session, APP, said)
+        self.services.versions.touch()
+
+    def _message(self) -> str:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            message = MailboxMessage(
+                recipient="a@example.com", subject="Hello", text="Hello", html="<p>Hello"
+            )
+            session.add(message)
+            session.flush()
+            return message.id
+
+    def _open_registration(self) -> None:
+        with self.services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+            row = tenants.find(session, self.tenant.slug)
+            if row is None:
+                raise AssertionError("no tenant")
+            tenants.update_settings(row, {"registration": {"people": "open"}})
         self.services.versions.touch()
 
     def _dead_letter(self) -> int:
