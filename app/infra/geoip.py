@@ -14,6 +14,9 @@ from app.kernel.errors import ConfigurationError
 LOOK_AGAIN_SECONDS = 60
 """So often the file is asked whether it was replaced by a newer one."""
 
+_UNREADABLE = (OSError, ValueError, TypeError, maxminddb.InvalidDatabaseError)
+"""`TypeError`: its metadata lacks a member."""
+
 log = logging.getLogger("watchword.geoip")
 
 
@@ -30,7 +33,7 @@ class GeoFile:
         try:
             self._stamp = self._stat()
             self._reader = self._open()
-        except (OSError, ValueError, maxminddb.InvalidDatabaseError) as fault:
+        except _UNREADABLE as fault:
             raise ConfigurationError([f"WATCHWORD_GEOIP_FILE: cannot read {path}: {fault}"]) from None
 
     def record(self, ip: str) -> dict[str, Any] | None:
@@ -57,7 +60,7 @@ class GeoFile:
             if (stamp := self._stat()) != self._stamp:
                 # The old reader is not closed: another thread may be in it. It goes with its last user.
                 self._reader, self._stamp = self._open(), stamp
-        except (OSError, ValueError, maxminddb.InvalidDatabaseError) as fault:
+        except _UNREADABLE as fault:
             log.warning("the file of places cannot be read, the former one is used: %s", fault)
         finally:
             self._turn.release()

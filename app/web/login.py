@@ -7,8 +7,12 @@ from dataclasses import replace
 
 from flask import Flask, Response, request
 
+from app.domain import access_rules
+from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit import Event
 from app.protocols.login import engine
 from app.protocols.login.engine import Done, Need, Refuse, Visit
 from app.protocols.oauth.steps import refusals
@@ -142,6 +146,8 @@ def _not_allowed_page(turn: Turn, standing: Standing, step: Refuse) -> Response:
     errors.note(
         step.reason, f"{client.client_id if client else 'signing in'} is not for whoever is signed in"
     )
+    if standing.user is not None and step.reason in (access_rules.NETWORK, access_rules.HOURS):
+        _record_refusal(turn, standing.user, step.reason)
     return pages.page(
         "login/not_allowed.html",
         403,
@@ -154,6 +160,25 @@ def _not_allowed_page(turn: Turn, standing: Standing, step: Refuse) -> Response:
         action=turn.action,
         csrf=make_token(turn.bound_to),
     )
+
+
+def _record_refusal(turn: Turn, user: User, reason: str) -> None:
+    """Somebody who showed who they are, but from where or when they may not."""
+    asked = turn.asked
+    origin = pages.origin(asked.client_id if asked else None)
+    event = Event(
+        "auth.login.fail",
+        tenant_id=turn.where.id,
+        outcome="failure",
+        reason=reason,
+        user_id=user.id,
+        email=user.email,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+        client_id=origin.client_id,
+        data={"method": "+".join(turn.found.shown.methods) if turn.found.shown else "session"},
+    )
+    pages.services().state.execute(audit.operation(event))
 
 
 def _hours(where: TenantContext) -> dict[str, str] | None:
