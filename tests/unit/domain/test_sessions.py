@@ -218,3 +218,48 @@ def test_a_persons_sessions_are_listed_and_ended_together(
     assert [sessions.get(tenant, cookie) is not None for _, cookie in mine] == [True, False, False]
     assert sessions.get(tenant, of_bob) is not None
     assert [session.sid for session in sessions.of_user(tenant, "alice")] == [mine[0][0].sid]
+
+
+def test_a_session_may_be_bound_to_the_network_it_began_in(sessions: Sessions, tenant: TenantContext) -> None:
+    """An IPv4 address, or the /64 an IPv6 address is of; a thief elsewhere ends nothing."""
+    bound = within(tenant, SessionSettings(bind_ip=True))
+    _, cookie = sign_in(sessions, bound)
+    assert sessions.get(bound, cookie, ip="192.0.2.1") is not None
+    for elsewhere in ("192.0.2.2", "2001:db8::1", "", "-"):
+        assert sessions.get(bound, cookie, ip=elsewhere) is None
+    assert sessions.get(bound, cookie, ip="192.0.2.1") is not None
+    assert sessions.get(tenant, cookie, ip="192.0.2.2") is not None
+    _, cookie = sessions.start(bound, "alice", 0, amr=["pwd"], ip="2001:db8::1")
+    assert sessions.get(bound, cookie, ip="2001:db8::ffff:1") is not None
+    assert sessions.get(bound, cookie, ip="2001:db8:0:1::1") is None
+
+
+def test_so_many_sessions_stay_and_the_oldest_goes(
+    sessions: Sessions, tenant: TenantContext, services: Services
+) -> None:
+    three = within(tenant, SessionSettings(max_active=3))
+    started = clock.now()
+    made = []
+    for number in range(4):
+        with time_machine.travel(started + timedelta(seconds=number), tick=False):
+            made.append(sign_in(sessions, three))
+    _, of_bob = sign_in(sessions, three, "bob")
+    with services.tenancy.session(tenant.id, write=True) as database:
+        ended = sessions.make_room(database, three, made[-1][0])
+    assert [session.sid for session in ended] == [made[0][0].sid]
+    assert [sessions.get(three, cookie) is not None for _, cookie in made] == [False, True, True, True]
+    assert sessions.get(three, of_bob) is not None
+    one = within(tenant, SessionSettings(max_active=1))
+    with services.tenancy.session(tenant.id, write=True) as database:
+        assert len(sessions.make_room(database, one, made[1][0])) == 2
+    assert [sessions.get(one, cookie) is not None for _, cookie in made] == [False, True, False, False]
+
+
+def test_several_cookies_are_looked_at_together(sessions: Sessions, tenant: TenantContext) -> None:
+    (alice, first), (bob, second) = sign_in(sessions, tenant), sign_in(sessions, tenant, "bob")
+    swapped = ".".join([*first.split(".")[:2], second.split(".")[2]])
+    found = sessions.peek(tenant, [first, None, "nonsense", second, swapped])
+    assert [session and session.user_id for session in found] == ["alice", None, None, "bob", None]
+    assert found[0] == alice
+    assert found[3] == bob
+    assert sessions.peek(tenant, []) == []
