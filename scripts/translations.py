@@ -16,6 +16,10 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app.domain.password_policy import SENTENCES  # noqa: E402
+
 FOLDER = ROOT / "translations"
 COMPLETE = ("de", "ar")
 """The languages that are kept complete; a text that lacks one of them fails the tests."""
@@ -73,6 +77,8 @@ def template() -> Catalog:
     found = Catalog(charset="utf-8")
     for path, text, comments in _texts():
         found.add(text, None, [(path, 0)], auto_comments=comments)
+    for text in SENTENCES.values():
+        found.add(text, None, [("app/domain/password_policy.py", 0)])
     return found
 
 

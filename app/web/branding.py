@@ -75,10 +75,13 @@ def look_of(where: TenantContext) -> Look:
         where,
         said,
         css=pages.url("brand_css", v=digest) if text else "",
-        address=lambda name, stored: pages.url(
-            "brand_picture", name=name, v=stored.removeprefix(STORED)[:DIGEST_CHARACTERS]
-        ),
+        address=lambda name, stored: pages.url("brand_picture", name=name, v=version_of(stored)),
     )
+
+
+def version_of(stored: str) -> str:
+    """What the address of a stored picture carries, so that it changes with it."""
+    return stored.removeprefix(STORED)[:DIGEST_CHARACTERS]
 
 
 def compose(

@@ -1,13 +1,15 @@
 """The page behind the link of `watchword admin link`: it makes the first administrator."""
 
 from flask import Flask, Response
+from flask_babel import gettext as _
 
 from app.domain import admin_links, assurance, password_policy
 from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
-from app.web import errors, login, pages, turns
+from app.web import errors, login, new_account, pages, turns
+from app.web.i18n import later
 from app.web.page_forms import FirstAdminForm, checked, make_token
 
 _FIELDS = {
@@ -60,7 +62,7 @@ def _make(token: str) -> Response:
             if problem.code == "user.invalid" and "e-mail" in problem.public
             else _FIELDS[problem.code]
         )
-        return _form(token, recover, values, {field: problem.public}, status=400)
+        return _form(token, recover, values, {field: new_account.said(problem)}, status=400)
     return login.go_on(turns.begin(where, "start", verified=made))
 
 
@@ -90,18 +92,18 @@ def _form(
         recover=recover,
         values=values,
         faults=faults,
-        password_hint=" ".join(password_policy.describe(rules)),
+        password_hint=new_account.password_hint(rules),
     )
 
 
 def _gone() -> Response:
     return errors.error_page(
         404,
-        title="This link cannot be used",
-        text="It was used before, it has expired, or there is an administrator already.",
-        advice="Make a new one on the server with: watchword admin link",
+        title=later("This link cannot be used"),
+        text=later("It was used before, it has expired, or there is an administrator already."),
+        advice=later("Make a new one on the server with: watchword admin link"),
         home=pages.url("start"),
-        home_label="Go to the start page",
+        home_label=_("Go to the start page"),
     )
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from flask import Flask, Response, request
+from flask_babel import gettext as _
 
 from app.domain import assurance, users
 from app.domain.sessions import BrowserSession
@@ -20,6 +21,7 @@ from app.protocols.oauth.responses import Redirection
 from app.web import browser, consent_page, errors, i18n, oauth, pages
 from app.web.account import shell
 from app.web.forms import is_form
+from app.web.i18n import later
 from app.web.page_forms import ConfirmForm, checked, make_token
 
 ALL = "all"
@@ -71,7 +73,9 @@ def _resume(handle: str) -> Response:
     asked = _kept(where, handle)
     if asked is None:
         return errors.error_page(
-            400, title="This request has expired", text="Go back to the application and sign out there again."
+            400,
+            title=later("This request has expired"),
+            text=later("Go back to the application and sign out there again."),
         )
     return _decide(where, asked)
 
@@ -169,11 +173,11 @@ def _refused(case: Case) -> Response:
     errors.note(case.reason, case.description)
     return errors.error_page(
         400,
-        title="This sign-out link does not fit",
+        title=later("This sign-out link does not fit"),
         text=case.description,
-        advice="You are not signed out yet, if you were signed in.",
+        advice=later("You are not signed out yet, if you were signed in."),
         home=pages.url("sign_out"),
-        home_label="Sign out here",
+        home_label=_("Sign out here"),
     )
 
 

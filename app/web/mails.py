@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.models import User
 from app.domain.tenants import TenantContext
+from app.web import branding as looks
 from app.web import i18n, pages
 from app.web.services import Services
 
@@ -35,7 +36,7 @@ class Part:
     link: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Brand:
     """What a mail looks like: colours for one light background, as mail programs know no other for certain."""
 
@@ -68,7 +69,7 @@ def render(
             .get_template(f"mail/{template}.txt")
             .make_module(
                 {
-                    "tenant_name": where.name,
+                    "tenant_name": where.settings.branding.name or where.name,
                     "say": lambda text: Part("say", text),
                     "small": lambda text: Part("small", text),
                     "code": lambda text: Part("code", text),
@@ -82,7 +83,7 @@ def render(
         shown: dict[str, Any] = {
             "subject": subject,
             "parts": parts,
-            "tenant_name": where.name,
+            "tenant_name": where.settings.branding.name or where.name,
             "issuer": where.issuer,
             "brand": brand_of(where),
             "language": chosen,
@@ -115,8 +116,13 @@ def language_of(user: User) -> str:
 
 
 def brand_of(where: TenantContext) -> Brand:
-    """The tenant's looks."""
-    return Brand()
+    """The tenant's looks. A logo that is an SVG stays out: hardly a mail program shows one."""
+    said = where.settings.branding
+    shown = said.logo if said.logo and said.logo.endswith((".png", ".webp")) else None
+    return Brand(
+        colour=said.colours.brand or Brand.colour,
+        logo_url=f"{where.issuer}/brand/logo?v={looks.version_of(shown)}" if shown else None,
+    )
 
 
 def _plain() -> Environment:

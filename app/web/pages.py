@@ -86,7 +86,10 @@ def page(
     from app.web import branding
 
     where: TenantContext | None = request.environ.get("watchword.tenant")
-    switch = form_action == "'self'"
+    # The switch comes back to this address, and what an application asked for is not written into pages.
+    switch = form_action == "'self'" and not (
+        request.query_string and request.endpoint in ("authorize", "logout")
+    )
     look = look or (branding.look_of(where) if where else branding.Look("Watchword"))
     body = render_template(
         template,

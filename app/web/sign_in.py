@@ -3,6 +3,8 @@
 import time
 
 from flask import Response
+from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from app.domain import registration
 from app.domain.clients import ClientRecord
@@ -12,16 +14,17 @@ from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
 from app.protocols.login.factors.password import PasswordFactor
 from app.web import branding, errors, i18n, lockout, pages, turns
+from app.web.i18n import later
 from app.web.page_forms import SignInForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
 
-WRONG = "Wrong username or password"
+WRONG = later("Wrong username or password")
 _WHY = {
-    "session.too_old": "It has been a while since you signed in. Show once more that it is you.",
-    "prompt.login": "Show once more that it is you.",
-    "prompt.select_account": "Sign in with the account you want to use.",
-    "session.other_person": "You are signed in with another account than the one that is asked for.",
+    "session.too_old": later("It has been a while since you signed in. Show once more that it is you."),
+    "prompt.login": later("Show once more that it is you."),
+    "prompt.select_account": later("Sign in with the account you want to use."),
+    "session.other_person": later("You are signed in with another account than the one that is asked for."),
 }
 
 
@@ -50,7 +53,7 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
         return response
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in failed")
-        return page(turn, username=login, fault=WRONG, status=401)
+        return page(turn, username=login, fault=_(WRONG), status=401)
     return turns.shows(turn, outcome)
 
 
@@ -80,7 +83,7 @@ def page(
         csrf=make_token(turn.bound_to),
         client_name=i18n.client_name(client) if client else "",
         client_logo=branding.client_logo(client),
-        why=_WHY.get(reason, ""),
+        why=_(_WHY[reason]) if reason in _WHY else "",
         fault=fault,
         username=username,
         can_cancel=asked is not None,
@@ -92,11 +95,14 @@ def page(
 
 def links(client: ClientRecord) -> list[tuple[str, str]]:
     """What the client says about itself, as it registered it."""
-    labels = (("policy_uri", "Privacy"), ("tos_uri", "Terms"))
-    return [(label, client.metadata[name]) for name, label in labels if name in client.metadata]
+    labels = (("policy_uri", _("Privacy")), ("tos_uri", _("Terms")))
+    return [(label, uri) for name, label in labels if (uri := i18n.of_client(client, name))]
 
 
 def _wait(seconds: int) -> str:
     minutes = -(-seconds // 60)
-    wait = "a minute" if minutes <= 1 else f"{minutes} minutes"
-    return f"Too many attempts. Wait {wait}, then try again."
+    return ngettext(
+        "Too many attempts. Wait a minute, then try again.",
+        "Too many attempts. Wait %(num)s minutes, then try again.",
+        max(minutes, 1),
+    )
