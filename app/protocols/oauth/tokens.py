@@ -13,10 +13,11 @@ from app.infra.keyring import Keyring
 from app.infra.state import Get, Key
 from app.kernel import clock
 from app.kernel.secrets import lookup_hash
-from app.protocols.oauth import errors, lineage
+from app.protocols.oauth import dpop, errors, lineage, refused
+from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.issuance import ACCESS_TOKEN_ALGORITHM, ACCESS_TOKEN_TYPE, OPAQUE_KIND
 from app.protocols.oauth.seen_tokens import SeenTokens, digest_of
-from app.protocols.oauth.trip import Trip
+from app.protocols.oauth.trip import Executes, Trip
 
 MAX_TOKEN = 16_384
 
@@ -118,6 +119,42 @@ def from_stored(stored: bytes | None, keyring: Keyring) -> AccessToken | None:
         return None
     claims = json.loads(stored)
     return _read(claims, keyring) if claims["exp"] > clock.now().timestamp() else None
+
+
+def record_misuse(
+    state: Executes,
+    keyring: Keyring,
+    token: str,
+    error: OAuthError,
+    *,
+    tenant: TenantContext,
+    endpoint: str,
+    ip: str,
+    user_agent: str | None,
+) -> None:
+    """Put on record that a token of ours came without the proof of what it is bound to: it may have been stolen.
+
+    Nothing is recorded of other refusals, nor of what is no JWT of ours.
+    """
+    if error.error not in dpop.ERRORS and error.case not in BINDING_CASES:
+        return
+    try:
+        found = read_jwt(token, tenant, keyring)
+    except OAuthError:
+        return
+    refused.record(
+        state,
+        "token.refused",
+        tenant_id=tenant.id,
+        client_id=found.client_id,
+        reason=error.code,
+        ip=ip,
+        user_agent=user_agent,
+        data={"endpoint": endpoint, "error": error.error},
+    )
+
+
+BINDING_CASES = frozenset({errors.TOKEN_SCHEME, errors.TOKEN_NOT_BOUND, errors.TOKEN_WRONG_KEY})
 
 
 def read(

@@ -83,6 +83,7 @@ def authenticate(scope: str | None, permission: str | None, area: str | None = N
     except OAuthError as error:
         if error.status in (401, 403):
             g.challenges = challenges("api", error, _wanted(error, scope, most))
+            _record(error)
         raise
 
 
@@ -132,6 +133,21 @@ def _caller(tenant: TenantContext, scope: str | None, permission: str | None) ->
     if permission is not None:
         rbac.require(access, permission)
     return Caller(tenant, token, user, access)
+
+
+def _record(error: OAuthError) -> None:
+    parts, origin = pages.services(), pages.origin()
+    presented = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    tokens.record_misuse(
+        parts.state,
+        parts.keyring,
+        presented,
+        error,
+        tenant=pages.tenant(),
+        endpoint="api",
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+    )
 
 
 def _presented() -> tuple[str, str]:

@@ -40,7 +40,21 @@ class UserInfo:
         except OAuthError as error:
             scope = ', scope="openid"' if error.case is errors.SCOPE_INSUFFICIENT else ""
             error.headers = challenges("userinfo", as_resource(error), scope)
+            self._record(request, error)
             raise
+
+    def _record(self, request: ProtocolRequest, error: OAuthError) -> None:
+        presented = request.headers.get("authorization", "").partition(" ")[2].strip()
+        tokens.record_misuse(
+            self._parts.state,
+            self._parts.keyring,
+            presented or request.form.get("access_token", ""),
+            error,
+            tenant=request.tenant,
+            endpoint="userinfo",
+            ip=request.remote_address,
+            user_agent=request.user_agent,
+        )
 
     def _answer(self, request: ProtocolRequest) -> Reply:
         parts, tenant = self._parts, request.tenant
