@@ -83,17 +83,14 @@ class ClientSecrets:
         self.check(secret)
         return self._passwords.hash(secret)
 
-    def is_costly(self, presented: str, stored: str | None) -> bool:
-        """Whether `verify` would compute an argon2id hash, so that callers ask their limits first."""
-        return (
-            stored is not None and not stored.startswith(_KEYED) and not self._memo.knows(presented, stored)
-        )
-
-    def verify(self, presented: str, stored: str | None) -> bool:
+    def verify(
+        self, presented: str, stored: str | None, *, before_hashing: Callable[[], object] | None = None
+    ) -> bool:
         """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.
 
         In constant time. A chosen secret costs an argon2id hash once per process and a keyed hash from then on.
-        Raises `Unavailable` when too many of those hashes are asked for at once.
+        `before_hashing` is called first, for callers to ask their limits. Raises what that raises, and `Unavailable`
+        when too many of those hashes are asked for at once.
         """
         if stored is None or stored.startswith(_KEYED):
             return equal(self._keyed(presented), stored or self._dummy) and stored is not None
@@ -101,6 +98,8 @@ class ClientSecrets:
             return True
         if not _VSCHAR.fullmatch(presented) or len(presented) > MAX_CHARACTERS:
             return False
+        if before_hashing is not None:
+            before_hashing()
         if not self._passwords.verify(presented, stored).ok:
             return False
         self._memo.learn(presented, stored)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.infra import json_text
 from app.infra.events import CATALOGUE, EVENTS, Event, EventType, Outcome, is_clean, is_plain
 from app.infra.log_tables import OutboxMessage
 from app.infra.state import Append
@@ -35,15 +36,15 @@ def record(session: Session, event: Event) -> None:
 
 def operation(event: Event) -> Append:
     """The state-store operation that puts the event on record, to ride in the caller's batch."""
-    entry = _plain_entry(event) or _COMPACT.encode(_bounded(event))
-    return Append(event.tenant_id, STREAM, entry.encode("ascii"))
+    entry = _plain_entry(event) or _COMPACT.encode(_bounded(event)).encode("ascii")
+    return Append(event.tenant_id, STREAM, entry)
 
 
-def _plain_entry(event: Event) -> str | None:
+def _plain_entry(event: Event) -> bytes | None:
     """The entry of a record that needs no cleaning, in a third of the time: tokens are issued by the thousand."""
     if not is_plain(event.data):
         return None
-    entry = _COMPACT.encode(event.as_given())
+    entry = json_text.encode(event.as_given())
     return entry if is_clean(entry) else None
 
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
+from app.infra import json_text
 from app.kernel.secrets import b64url
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -84,7 +85,7 @@ class SigningKeyHandle:
             cached = self._headers.get((typ,))
             head = self._header(typ, {}) if cached is None else cached
             self._headers[typ,] = head
-        signing_input = head + base64.urlsafe_b64encode(_encode_json(claims).encode("ascii")).rstrip(b"=")
+        signing_input = head + base64.urlsafe_b64encode(json_text.encode(claims)).rstrip(b"=")
         signature = base64.urlsafe_b64encode(self._sign(signing_input)).rstrip(b"=")
         return (signing_input + b"." + signature).decode("ascii")
 
@@ -101,7 +102,7 @@ def sign(
 ) -> str:
     """The compact JWS of `claims` (RFC 7515 section 7.1), its header naming the algorithm, `typ` and `kid`.
 
-    Raises `ValueError` for NaN or infinity, `TypeError` for what JSON cannot hold.
+    Raises `TypeError` for what JSON cannot hold.
     """
     return key.sign(claims, typ, extra_header)
 

@@ -26,6 +26,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "flask_wtf": ("web",),
     "jinja2": ("domain.custom_markup", "web"),
     "jsonschema": ("domain", "protocols"),
+    "orjson": ("infra.json_text",),
     "maxminddb": ("infra",),
     "passlib": ("infra.passwords",),
     "pyotp": ("protocols.login",),

@@ -19,6 +19,7 @@ from app.protocols.oauth import assertions, errors, mtls, profiles
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.client_keys import ClientKeys
 from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.federated import FederatedCredentials
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Executes, Trip
 
@@ -52,7 +53,10 @@ def read(request: ProtocolRequest) -> Credentials:
     elif assertion is not None:
         if form.get("client_assertion_type") != assertions.TYPE:
             raise errors.ASSERTION_TYPE()
-        found = Credentials("assertion", assertions.claimed_client_id(assertion), assertion)
+        if stated is not None and not assertions.is_own(assertion):
+            found = Credentials("federated", stated, assertion)
+        else:
+            found = Credentials("assertion", assertions.claimed_client_id(assertion), assertion)
     elif "client_assertion_type" in form:
         raise errors.PARAMETER_MISSING("client_assertion")
     elif stated is None:
@@ -103,8 +107,10 @@ class ClientAuthentication:
         client_secrets: ClientSecrets,
         client_assertions: Assertions,
         client_keys: ClientKeys,
+        federated: FederatedCredentials,
         state: Executes,
     ) -> None:
+        self._federated = federated
         self._keys = client_keys
         self._clients = clients
         self._secrets = client_secrets
@@ -147,6 +153,12 @@ class ClientAuthentication:
             endpoint_url = f"{request.tenant.issuer}/{request.endpoint}"
             used = self._assertions.verify(credentials.secret, client, request.tenant, endpoint_url)
             trip.add(used, errors.ASSERTION_REPLAYED)
+        elif credentials.method == "federated":
+            if not client.federated_credentials:
+                raise errors.ASSERTION_INVALID("iss and sub have to be the client_id")
+            first_use = self._federated.verify(credentials.secret, client, request.tenant)
+            if first_use is not None:
+                trip.add(first_use, errors.FEDERATED_REUSED)
         elif credentials.method == "none" and registered in mtls.METHODS:
             mtls.verify(request.certificate, client, request.tenant.id, self._keys)
         elif credentials.method != registered:
@@ -161,15 +173,17 @@ class ClientAuthentication:
     def _is_secret(self, secret: str, client: ClientRecord, request: ProtocolRequest) -> bool:
         """Compare. Where that takes an expensive hash, whoever guessed too often is refused before it."""
         former = client.former_secret_hash if client.has_former_secret else None
-        if self._secrets.is_costly(secret, client.secret_hash) or self._secrets.is_costly(secret, former):
+
+        def ask_limits() -> None:
             trip, tenant_id = Trip(self._state), request.tenant.id
             network = network_of(request.remote_address)
             trip.add(NETWORK_FAILURES.look(tenant_id, network), errors.TOO_MANY_FAILURES)
             trip.add(CLIENT_FAILURES.look(tenant_id, client.client_id, network), errors.TOO_MANY_FAILURES)
             trip.go()
-        if self._secrets.verify(secret, client.secret_hash):
+
+        if self._secrets.verify(secret, client.secret_hash, before_hashing=ask_limits):
             return True
-        return former is not None and self._secrets.verify(secret, former)
+        return former is not None and self._secrets.verify(secret, former, before_hashing=ask_limits)
 
     def _failed(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
         """Count the failure and put it on record. Raises `OAuthError` instead of `error` once there were too many."""

@@ -45,7 +45,7 @@ class Subject:
     """Every claim we hold of the person (`domain.claims.person`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: that alone doubles what making one costs.
 class Issuance:
     """Everything tokens depend on. Times are NumericDates."""
 
@@ -119,6 +119,11 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
 def _kind(issuance: Issuance) -> str:
     """RFC 9449 section 5; tokens bound to a certificate are presented as Bearer (RFC 8705 section 3)."""
     return "DPoP" if issuance.cnf and "jkt" in issuance.cnf else "Bearer"
+
+
+def is_opaque(issuance: Issuance, resources: Resources) -> bool:
+    """Whether the access token will be one that only we can read."""
+    return _is_opaque(_resources(resources, issuance.audience))
 
 
 def _is_opaque(here: list[ResourceRecord]) -> bool:

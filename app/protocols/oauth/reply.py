@@ -1,10 +1,10 @@
 """What a protocol endpoint answers, and how an OAuth error looks on the wire."""
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from app.infra import json_text
 from app.kernel.errors import Unavailable
 from app.protocols.oauth import errors
 from app.protocols.oauth.errors import Case, OAuthError
@@ -15,8 +15,6 @@ JSON: Headers = (("Content-Type", "application/json"),)
 NO_STORE: Headers = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 """RFC 6749 section 5.1."""
 PRIVATE_JSON: Headers = JSON + NO_STORE
-
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +28,17 @@ class Reply:
 
 def ok(content: dict[str, Any]) -> Reply:
     """JSON nobody may cache."""
-    return Reply(200, PRIVATE_JSON, _encode(content).encode())
+    return Reply(200, PRIVATE_JSON, encode(content))
 
 
 def created(content: dict[str, Any]) -> Reply:
     """JSON about what was made, which nobody may cache."""
-    return Reply(201, PRIVATE_JSON, _encode(content).encode())
+    return Reply(201, PRIVATE_JSON, encode(content))
 
 
 def encode(content: Any) -> bytes:
-    """Compact JSON in ASCII."""
-    return _encode(content).encode()
+    """Compact JSON."""
+    return json_text.encode(content)
 
 
 def refusal(error: OAuthError) -> Reply:

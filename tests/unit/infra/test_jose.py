@@ -373,8 +373,8 @@ def test_a_key_does_not_sign_for_another_algorithm(handles: dict[str, SigningKey
 
 
 def test_claims_that_are_not_json_are_not_signed(handles: dict[str, SigningKeyHandle]) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        jose.sign({"exp": float("nan")}, handles["ES256"], typ="JWT")
+    with pytest.raises(TypeError):
+        jose.sign({"exp": object()}, handles["ES256"], typ="JWT")
 
 
 def test_the_header_of_a_type_is_made_once_and_extra_members_do_not_stick(
