@@ -145,8 +145,9 @@ EVENTS: tuple[EventType, ...] = (
         "token.exchanged",
         "token_exchanged",
         AUTHORIZE_SESSION,
-        "grant_type token_id scopes resources format bound_to issued_token_type mode subject subject_token_type "
-        "subject_token_id subject_client subject_issuer rule actors requested_scopes requested_resources allowed_by depth",
+        "grant_type token_id scopes resources format bound_to issued_token_type mode subject "
+        "subject_token_type subject_token_id subject_client subject_issuer rule actors requested_scopes "
+        "requested_resources allowed_by depth",
         "A token was issued for another one: whose, through which actors, what was asked for and what was given.",
     ),
     _row(

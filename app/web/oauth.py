@@ -1,15 +1,12 @@
 """The authorization endpoint: from a request to a page, or to an answer carried by the browser."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-
 from flask import Flask, Response, request
 from sqlalchemy.orm import Session
 
 from app.domain import assurance, codes, consents, grants, users
 from app.domain.clients import ClientRecord
 from app.domain.codes import CodeRecord
-from app.domain.devices_pending import PENDING
 from app.domain.models import Consent, Grant, User
 from app.domain.resources import ResourceRecord
 from app.domain.sessions import BrowserSession
@@ -28,7 +25,7 @@ from app.protocols.oauth.responses import Address, Redirection
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories
 from app.protocols.oauth.trip import Trip
-from app.web import browser, errors, pages, standings
+from app.web import browser, device_ending, errors, pages, standings
 from app.web.cookies import Stub
 from app.web.forms import is_form
 
@@ -202,96 +199,76 @@ def complete(
             authorization_details=list(details),
         )
         if asked.device is not None:
-            _let_in(where, asked.device, db, _code_record(where, asked, session, user, grant))
             parts.sessions.add_client(where, session, client.client_id)
-            return Redirection(pages.url("device_done"))
-        parameters, trip = _made(where, asked, client, session, db, user, grant)
+            record = _code_record(where, asked, session, user, grant)
+            return device_ending.let_in(where, asked.device, db, record)
+        record = _code_record(where, asked, session, user, grant)
+        issuance = _front_channel(db, where, asked, client, session, user, grant)
         if asked.pushed is not None:
             # Within the transaction: of several windows the first has an answer, and the others make no grant.
             outcome = parts.state.execute(*pushed.spend(where.id, asked.pushed))
             if outcome.refused is not None:
                 raise refusals.PUSHED_SPENT()
-    trip.go()
+    # Signing may have to make a key, which takes a transaction of its own.
+    parameters = _answered(where, asked, record, issuance)
     parts.sessions.add_client(where, session, client.client_id)
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
 
 
-def _let_in(where: TenantContext, device_id: str, db: Session, record: CodeRecord) -> None:
-    """Give a waiting device what its tokens are made of. Raises `OAuthError` when it waits no longer.
-
-    Within the transaction: of several windows the first lets it in, and the others make no grant. Were the transaction
-    to fail after all, there is no grant to redeem.
-    """
-    devices, came_from = pages.services().devices, pages.origin()
-    found = devices.find(where.id, device_id)
-    if found is None or found.expired:
-        raise refusals.DEVICE_GONE()
-    event = Event(
-        "device.allowed",
-        tenant_id=where.id,
-        outcome="success",
-        user_id=record.user_id,
-        ip=came_from.ip,
-        user_agent=came_from.user_agent,
-        session_id=record.session_id,
-        client_id=record.client_id,
-        grant_id=record.grant_id,
-        data={
-            "scopes": list(record.scopes),
-            "resources": list(record.resources),
-            "device_ip": found.ip,
-            "device_user_agent": found.user_agent,
-        },
-    )
-    audit.record(db, event)
-    db.flush()
-    if not devices.decide(where.id, found, replace(record, expires_at=found.expires_at)):
-        raise refusals.DEVICE_GONE()
-
-
-def _made(
+def _front_channel(
+    db: Session,
     where: TenantContext,
     asked: AuthorizationRequest,
     client: ClientRecord,
     session: BrowserSession,
-    db: Session,
     user: User,
     grant: Grant,
-) -> tuple[list[tuple[str, str]], Trip]:
-    """The parameters of the answer, and the trip that has to go before it is given."""
-    parts = pages.services()
-    parameters: list[tuple[str, str]] = []
+) -> Issuance | None:
+    """What tokens in the answer depend on; None where there are none."""
+    if asked.response_type == "code":
+        return None
+    resources = pages.services().resources.all(where.id)
+    target = Target(asked.scopes, asked.resources)
+    issuance = Issuance(
+        tenant=where,
+        client=client,
+        grant_type="implicit",
+        scopes=asked.scopes,
+        audience=asked.resources,
+        subject=subjects.load(db, user, client, resources, target, asked.claims, whole=True),
+        grant_id=grant.id,
+        session_id=session.sid,
+        offline=asked.offline,
+        not_after=clock.timestamp(session.expires_at),
+        auth_time=clock.timestamp(session.auth_time),
+        acr=grant.acr,
+        amr=tuple(session.amr),
+        nonce=asked.nonce,
+        claims_request=asked.claims,
+        authorization_details=asked.authorization_details,
+    )
+    audit.record(db, _issued_event(where, session, user, issuance, resources))
+    return issuance
+
+
+def _answered(
+    where: TenantContext, asked: AuthorizationRequest, record: CodeRecord, issuance: Issuance | None
+) -> list[tuple[str, str]]:
+    """The parameters of the answer, once what they stand for is in the state store."""
+    parts, code = pages.services(), None
     trip = Trip(parts.state)
-    code = None
+    parameters: list[tuple[str, str]] = []
     if "code" in asked.response_types:
-        code, store = codes.new(where.id, _code_record(where, asked, session, user, grant))
+        code, store = codes.new(where.id, record)
         trip.add(store)
         parameters.append(("code", code))
-    if asked.response_type != "code":
+    if issuance is not None and issuance.subject is not None:
         resources = parts.resources.all(where.id)
-        target = Target(asked.scopes, asked.resources)
-        subject = subjects.load(db, user, client, resources, target, asked.claims, whole=True)
-        issuance = Issuance(
-            tenant=where,
-            client=client,
-            grant_type="implicit",
-            scopes=asked.scopes,
-            audience=asked.resources,
-            subject=subject,
-            grant_id=grant.id,
-            session_id=session.sid,
-            offline=asked.offline,
-            not_after=clock.timestamp(session.expires_at),
-            auth_time=clock.timestamp(session.auth_time),
-            acr=grant.acr,
-            amr=tuple(session.amr),
-            nonce=asked.nonce,
-            claims_request=asked.claims,
-            authorization_details=asked.authorization_details,
+        parameters += front_channel.answer(
+            asked, issuance, issuance.subject, parts.keyring, resources, trip, code
         )
-        parameters += front_channel.answer(asked, issuance, subject, parts.keyring, resources, trip, code)
-        audit.record(db, _issued_event(where, session, user, issuance, resources))
-    return parameters, trip
+    trip.go()
+    return parameters
 
 
 def _code_record(
@@ -327,10 +304,7 @@ def refuse(where: TenantContext, asked: AuthorizationRequest, case: Case) -> Red
     if asked.pushed is not None:
         parts.state.execute(*pushed.spend(where.id, asked.pushed))
     if asked.device is not None:
-        found = parts.devices.find(where.id, asked.device)
-        if found is not None and found.status == PENDING:
-            parts.devices.decide(where.id, found, None)
-        return Redirection(pages.url("device_refused"))
+        return device_ending.keep_out(where, asked.device)
     return responses.refusal(responses.address_of(asked, where, parts.keyring), case)
 
 

@@ -25,6 +25,15 @@ SKEW_SECONDS = 30
 MAX_JTI = 256
 
 
+def is_own(assertion: str) -> bool:
+    """Whether it says that the client made it itself, nothing verified. Raises `OAuthError`."""
+    try:
+        claims = jose.unverified(assertion).claims
+    except InvalidToken as fault:
+        raise errors.ASSERTION_INVALID(f"{fault.code}: {fault.detail}") from None
+    return isinstance(claims.get("sub"), str) and claims.get("iss") == claims["sub"]
+
+
 def claimed_client_id(assertion: str) -> str:
     """Whose assertion it says it is, nothing verified. Raises `OAuthError`."""
     try:

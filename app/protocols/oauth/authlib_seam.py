@@ -152,7 +152,8 @@ class ExtensionGrant(_Ours, BaseGrant, TokenEndpointMixin):
     the reuse of an assertion on it, has not gone yet.
     """
 
-    TOKEN_RESPONSE_HEADER = ()
+    GRANT_TYPE: str = ""  # type: ignore[assignment]
+    TOKEN_RESPONSE_HEADER: list[tuple[str, str]] = []  # noqa: RUF012
 
     def validate_token_request(self) -> None:
         """Authlib's first step."""

@@ -29,11 +29,14 @@ from app.protocols.oauth.endpoints.revocation import Revocation
 from app.protocols.oauth.endpoints.userinfo import UserInfo
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
+from app.protocols.oauth.federated import FederatedCredentials
 from app.protocols.oauth.foreign import ForeignTokens
 from app.protocols.oauth.grants.authorization_code import AuthorizationCode
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.grants.device_code import DeviceCode
+from app.protocols.oauth.grants.jwt_bearer import JwtBearer
 from app.protocols.oauth.grants.refresh_token import RefreshToken
+from app.protocols.oauth.grants.token_exchange import TokenExchange
 from app.protocols.oauth.reply import Reply
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.sender import Sender
@@ -44,6 +47,8 @@ GRANTS: tuple[GrantClass, ...] = (
     RefreshToken,
     ClientCredentials,
     DeviceCode,
+    TokenExchange,
+    JwtBearer,
 )
 """Every grant of the token endpoint. Discovery reads it too."""
 
@@ -115,7 +120,9 @@ def build(
         keyring=keyring,
         refresh_tokens=refresh_tokens,
         revocations=revocations,
-        client_auth=ClientAuthentication(clients, client_secrets, assertions, client_keys, state),
+        client_auth=ClientAuthentication(
+            clients, client_secrets, assertions, client_keys, FederatedCredentials(foreign), state
+        ),
         sender=sender,
         details_types=details_types,
         foreign=foreign,

@@ -18,7 +18,7 @@ class DeviceCode(ExtensionGrant, Redeeming):
     to its client.
     """
 
-    GRANT_TYPE = DEVICE_CODE
+    GRANT_TYPE = DEVICE_CODE  # type: ignore[assignment]
     PARAMETERS = frozenset({"device_code"})
     EXPIRED = errors.DEVICE_EXPIRED
     REPLAYED = errors.DEVICE_REDEEMED

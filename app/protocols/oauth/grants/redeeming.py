@@ -35,6 +35,7 @@ class Redeeming:
         raise NotImplementedError
 
     def redeem(self, record: CodeRecord) -> Issuance:
+        """What tokens are issued from. Raises `OAuthError`."""
         exchange = self.exchange
         tenant_id = exchange.request.tenant.id
         with exchange.parts.tenancy.session(tenant_id, write=True) as session:
