@@ -7,17 +7,18 @@ from typing import Any
 
 
 class KeyServer:
-    """Answers every GET with `document`, and counts."""
+    """Answers every GET with `document`, or with `text` where there is one, and counts."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
+        self.text = ""
         self.asked = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
-                body = json.dumps(outer.document).encode()
+                body = (outer.text or json.dumps(outer.document)).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/jwk-set+json")
                 self.send_header("Content-Length", str(len(body)))
