@@ -156,7 +156,7 @@ class Person:
         if 'id="way-totp"' in page.text:
             page = self.view("totp")
         self.app.scan(page.text)
-        return self.step(page, **{"step": "enrol", "way": "totp", "code": self.app.code(), **changes})
+        return self.step(page, step="enrol", way="totp", **{"code": self.app.code(), **changes})
 
     def save_codes(self, page: "TestResponse") -> "TestResponse":
         """Write the recovery codes down and go on."""
@@ -170,8 +170,9 @@ class Person:
 
     def second(self, page: "TestResponse", way: str = "totp", **changes: str) -> "TestResponse":
         """Show a second factor."""
-        code = self.recovery_codes.pop() if way == "recovery" else self.app.code()
-        return self.step(page, **{"step": "factor", "way": way, "code": code, **changes})
+        if "code" not in changes:
+            changes["code"] = self.recovery_codes.pop() if way == "recovery" else self.app.code()
+        return self.step(page, step="factor", way=way, **changes)
 
     def allow(self, page: "TestResponse") -> "TestResponse":
         """Allow access."""
