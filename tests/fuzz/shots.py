@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -69,7 +70,8 @@ class Shot:
     def environ(self, world: World) -> dict[str, Any]:
         """The WSGI environment, with everything made that is made for it alone."""
         setting = self.target.setting(world)
-        encoded = encode(self.pairs, setting, world)
+        write = encode_json if self.target.json_body and not self.in_query else encode
+        encoded = write(self.pairs, setting, world)
         body = self.body if self.body is not None else b"" if self.in_query else encoded
         own = list(setting.segments) + [""] * self.target.path.count("{}")
         path = self.target.path.encode()
@@ -101,8 +103,9 @@ class Shot:
             environ["HTTP_AUTHORIZATION"] = world.party.basic["Authorization"]
         if self.target.bearer:
             environ["HTTP_AUTHORIZATION"] = "Bearer " + world.value(Fresh("access"))
-        if self.method == "POST" or body:
-            environ["CONTENT_TYPE"] = self.content_type if self.content_type is not None else FORM
+        if self.method in ("POST", "PATCH") or body:
+            usual = "application/json" if self.target.json_body else FORM
+            environ["CONTENT_TYPE"] = self.content_type if self.content_type is not None else usual
             environ["CONTENT_LENGTH"] = self.length if self.length is not None else str(len(body))
         if self.chunked:
             environ.pop("CONTENT_LENGTH", None)
@@ -126,6 +129,16 @@ def encode(pairs: tuple[tuple[str, Value], ...], setting: Setting, world: World)
             encoded = quote_plus(text).encode()
         sent.append(quote_plus(name).encode() + b"=" + encoded)
     return b"&".join(sent)
+
+
+def encode_json(pairs: tuple[tuple[str, Value], ...], setting: Setting, world: World) -> bytes:
+    """The pairs as a JSON object; what is no text is broken JSON."""
+    sent: dict[str, Any] = {}
+    for name, value in pairs:
+        if isinstance(value, Raw):
+            return b'{"' + value.sent
+        sent[name] = world.value(value) if isinstance(value, Fresh) else value
+    return json.dumps(sent).encode()
 
 
 def _value(name: str) -> st.SearchStrategy[Value]:
@@ -182,7 +195,7 @@ def shots(draw: st.DrawFn, target: Target) -> Shot:
         "target": target,
         "method": method,
         "pairs": draw(_pairs(target)),
-        "in_query": method not in ("POST",),
+        "in_query": method not in ("POST", "PATCH"),
         "segments": (wanted, *([None] * (chosen - 1))) if chosen else (),
         "address": draw(_ADDRESSES),
     }

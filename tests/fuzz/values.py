@@ -11,7 +11,17 @@ MARK = "qz7kq"
 """In most hostile values. It is nowhere else, so that it shows what comes back."""
 
 Kind = Literal[
-    "code", "refresh", "access", "opaque", "id_token", "csrf", "logout", "consent", "client_secret"
+    "code",
+    "refresh",
+    "access",
+    "opaque",
+    "id_token",
+    "csrf",
+    "logout",
+    "consent",
+    "client_secret",
+    "name",
+    "address",
 ]
 Damage = Literal["", "flip", "cut", "none", "header", "payload", "twice"]
 
