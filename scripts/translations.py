@@ -40,7 +40,7 @@ _JINJA = {"trim_blocks": "true", "lstrip_blocks": "true", "silent": "false", "ex
 _SHOWN_OF_PROTOCOLS = ("app/protocols/oauth/steps/refusals.py", "app/protocols/oauth/logout.py")
 _FOR_CLIENTS = "# Sent to the redirect URI."
 """From this line on refusals are for programs, which are spoken to in English."""
-PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|%%")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|({})|%%")
 
 
 def main() -> int:
@@ -166,7 +166,7 @@ def _fault(message: Message, forms: int) -> str | None:
 
 def placeholders(text: str) -> set[str]:
     """The variables of a text."""
-    return {found[1] for found in PLACEHOLDER.finditer(text) if found[1]}
+    return {found[1] or found[2] for found in PLACEHOLDER.finditer(text) if found[1] or found[2]}
 
 
 if __name__ == "__main__":
