@@ -102,7 +102,7 @@ def language() -> str:
     tags = offered(where)
     wanted = (
         (pages.cookies().read(where, COOKIE) or "").split() if where else [],
-        (g.get("ui_locales") or request.args.get("ui_locales", "")).split(),
+        (g.get("ui_locales") or _queried()).split(),
         g.get("person_locale", "").split(),
         [tag for tag, _ in request.accept_languages],
     )
@@ -111,6 +111,11 @@ def language() -> str:
             return found
     own = where.settings.languages.default if where else DEFAULT
     return own if own in tags else tags[0]
+
+
+def _queried() -> str:
+    """The languages a link names. A query that is no ASCII is refused, in some language."""
+    return request.args.get("ui_locales", "") if request.query_string.isascii() else ""
 
 
 def locale_of(tag: str) -> Locale:

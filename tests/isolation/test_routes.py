@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.domain import admin_links
-from app.domain.models import Authenticator, Consent, MailboxMessage
+from app.domain import admin_links, invitations, one_time_links
+from app.domain.models import Authenticator, Consent, MailboxMessage, Role
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
@@ -398,6 +398,88 @@ def api(
     return ask
 
 
+def one_time_link(purpose: str, path: str, method: str) -> Callable[[World], list[TestResponse]]:
+    """A link of A's is nobody's at B, and is not used up by the attempt."""
+
+    def ask(world: World) -> list[TestResponse]:
+        data = {"email": f"{MARK}@example.com", "roles": [], "groups": [], "by_mail": True, "interaction": None}
+        for_nobody = purpose in (one_time_links.REGISTRATION, one_time_links.INVITATION)
+        with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
+            user_id = None if for_nobody else world.a.user_id
+            token = one_time_links.create(session, purpose, user_id=user_id, data=data)
+        page = world.a.fresh().get(f"{path}/{token}")
+        assert page.status_code == 200
+        form = {"csrf_token": browserless.token_of(page), "username": "mallory", "password": "x" * 20}
+        answer = world.thief().request(method, f"{path}/{token}", form=form if method == "POST" else None)
+        assert answer.status_code == 404
+        assert world.a.fresh().get(f"{path}/{token}").status_code == 200
+        return [answer]
+
+    return ask
+
+
+def interaction_page(name: str, method: str) -> Callable[[World], list[TestResponse]]:
+    """A's interaction is none at B."""
+
+    def ask(world: World) -> list[TestResponse]:
+        path = f"/interaction/{world.interaction_id}/{name}"
+        form = {"login": world.a.username, "email": f"{MARK}@example.com"}
+        answer = world.thief().request(method, path, form=form if method == "POST" else None)
+        assert answer.status_code == 400
+        return [answer]
+
+    return ask
+
+
+def not_offered(path: str) -> Callable[[World], list[TestResponse]]:
+    """Nothing of A is there to be seen."""
+    return lambda world: [world.thief().get(path)]
+
+
+def account_form(path: str, **form: str) -> Callable[[World], list[TestResponse]]:
+    """The form of A's page, sent with A's cookies at B, changes nothing at either."""
+
+    def ask(world: World) -> list[TestResponse]:
+        csrf = browserless.token_of(world.a.http.get(path))
+        answer = world.thief().post(path, form={"csrf_token": csrf, **form})
+        assert answer.status_code in (303, 400, 403)
+        assert world.is_signed_in_at_a()
+        return [answer]
+
+    return ask
+
+
+def somebody_elses(path: str, method: str = "POST") -> Callable[[World], list[TestResponse]]:
+    """B's administrator does not reach A's person or invitation."""
+
+    def ask(world: World) -> list[TestResponse]:
+        with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
+            email = f"{secrets.token_hex(6)}@example.com"
+            invitation, _ = invitations.create(session, email, by=None, by_mail=True)
+        filled = path.replace("<user>", world.a.user_id).replace("<invitation>", invitation.id)
+        stolen = world.thief().request(method, filled, headers=world.bearer())
+        assert stolen.status_code == 401
+        own = {"Authorization": f"Bearer {world.b.admin_token}"}
+        answer = world.b.fresh().request(method, filled, headers=own)
+        assert answer.status_code == 404
+        return [stolen, answer]
+
+    return ask
+
+
+def invite(world: World) -> list[TestResponse]:
+    """An invitation is the tenant's whose token it was made with; A's roles are none of B's."""
+    own = {"Authorization": f"Bearer {world.b.admin_token}"}
+    body = {"email": "guest@example.com", "roles": [MARK]}
+    with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
+        session.add(Role(name=MARK, permissions=[]))
+    stolen = world.thief().post("/api/v1/invitations", json=body, headers=world.bearer())
+    assert stolen.status_code == 401
+    answer = world.b.fresh().post("/api/v1/invitations", json=body, headers=own)
+    assert answer.status_code == 404
+    return [stolen]
+
+
 def openapi(world: World) -> list[TestResponse]:
     answer = world.thief().get("/api/v1/openapi.json")
     assert world.a.tenant.issuer not in answer.text
@@ -472,6 +554,36 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "first_admin_step": first_admin("POST"),
     "mailbox": mailbox,
     "mailbox_html": mailbox_html,
+    "registration": one_time_link(one_time_links.REGISTRATION, "/register", "GET"),
+    "registration_step": one_time_link(one_time_links.REGISTRATION, "/register", "POST"),
+    "invitation": one_time_link(one_time_links.INVITATION, "/invitation", "GET"),
+    "invitation_step": one_time_link(one_time_links.INVITATION, "/invitation", "POST"),
+    "reset": one_time_link(one_time_links.RESET_PASSWORD, "/reset", "GET"),
+    "reset_step": one_time_link(one_time_links.RESET_PASSWORD, "/reset", "POST"),
+    "recover": one_time_link(one_time_links.RECOVER, "/recover", "GET"),
+    "recover_step": one_time_link(one_time_links.RECOVER, "/recover", "POST"),
+    "email_link": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "GET"),
+    "email_link_step": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "POST"),
+    "register": not_offered("/register"),
+    "register_address": interaction_page("register", "GET"),
+    "register_address_step": interaction_page("register", "POST"),
+    "forgot": not_offered("/forgot"),
+    "forgot_login": interaction_page("forgot", "GET"),
+    "forgot_login_step": interaction_page("forgot", "POST"),
+    "password_set": not_offered("/password-set"),
+    "account_profile": signed_in_page("/account/profile"),
+    "account_profile_step": account_form("/account/profile", **{"profile-name": "Mallory"}),
+    "account_email": signed_in_page("/account/email"),
+    "account_email_step": account_form("/account/email", email="mallory@example.com"),
+    "account_leave": signed_in_page("/account/delete"),
+    "account_leave_step": account_form("/account/delete", username="mallory"),
+    "api.invitations": api("/api/v1/invitations"),
+    "api.invite": invite,
+    "api.revoke_invitation": somebody_elses("/api/v1/invitations/<invitation>", "DELETE"),
+    "api.disable_user": somebody_elses("/api/v1/users/<user>/disable"),
+    "api.enable_user": somebody_elses("/api/v1/users/<user>/enable"),
+    "api.unlock_user": somebody_elses("/api/v1/users/<user>/unlock"),
+    "api.recover_user": somebody_elses("/api/v1/users/<user>/recovery"),
     "api.me": api("/api/v1/me"),
     "api.my_profile": api("/api/v1/me/profile"),
     "api.change_my_profile": api(
