@@ -316,6 +316,29 @@ def end_session(world: World) -> list[TestResponse]:
     return [answer, *forged("/account/sessions", {"step": "end-others"})(world)]
 
 
+def remove_factor(world: World) -> list[TestResponse]:
+    """Somebody signed in at B, with a form of their own, names A's authenticator app."""
+    csrf = browserless.token_of(world.b.http.get("/account/factors"))
+    with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
+        row = Authenticator(user_id=world.a.user_id, kind="totp", name=MARK, confirmed_at=clock.now())
+        session.add(row)
+        session.flush()
+        target = row.id
+    answer = world.b.http.post("/account/factors", form={"csrf_token": csrf, "step": "remove", "target": target})
+    assert answer.status_code == 404
+    with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
+        row = session.get_one(Authenticator, (world.a.tenant.id, target))
+        session.delete(row)
+    return [answer, *forged("/account/factors", {"step": "remove", "target": target})(world)]
+
+
+def text_messages(world: World) -> list[TestResponse]:
+    """There are none in this deployment, at either tenant."""
+    answers = [http.get("/account/factors/sms") for http in (world.a.http, world.b.http, world.thief())]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    return answers[1:]
+
+
 def interaction(method: str) -> Callable[[World], list[TestResponse]]:
     def ask(world: World) -> list[TestResponse]:
         path = f"/interaction/{world.interaction_id}"
@@ -542,6 +565,13 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "account_security": signed_in_page("/account/security"),
     "account_data": signed_in_page("/account/data"),
     "account_data_step": forged("/account/data", {"step": "download"}),
+    "account_factors": signed_in_page("/account/factors"),
+    "account_factors_step": remove_factor,
+    "account_factors_totp": signed_in_page("/account/factors/totp"),
+    "account_factors_sms": text_messages,
+    "account_factors_recovery_codes": signed_in_page("/account/factors/recovery-codes"),
+    "account_trusted_devices": signed_in_page("/account/factors/trusted-devices"),
+    "account_trusted_devices_step": forged("/account/factors/trusted-devices", {"step": "forget-all"}),
     "account_sessions": signed_in_page("/account/sessions"),
     "account_sessions_step": end_session,
     "account_switch": forged("/account/switch", {"step": "another"}),
