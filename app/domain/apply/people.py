@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, union
 
-from app.domain import users
+from app.domain import profile, users
 from app.domain.access.rbac import SUPER_ADMIN
 from app.domain.apply.access import known_names
 from app.domain.apply.changes import TenantScope
@@ -13,10 +13,16 @@ from app.domain.apply.document import Path
 from app.domain.apply.schema import UserEntry
 from app.domain.claims import PROTECTED_CLAIMS
 from app.domain.models import Group, GroupRole, Role, User, UserGroup, UserRole
+from app.domain.tenants import ProfileAttribute, TenantSettings
 from app.kernel import clock
 from app.kernel.errors import Problem
 
 _ELSEWHERE = frozenset({"email", "email_verified", "roles", "groups", "permissions", "updated_at"})
+_PROFILE_FAULTS = {
+    "type": "the tenant's profile wants {attribute.type} here",
+    "choice": "the tenant's profile wants one of {attribute.choices} here",
+    "length": "this is longer than the tenant's profile allows",
+}
 _NOT_TEXT = {"address": dict, "phone_number_verified": bool}
 
 
@@ -30,6 +36,7 @@ class People:
         self.scope = scope
         self._roles: dict[str, str] | None = None
         self._groups: dict[str, str] | None = None
+        self._attributes: dict[str, ProfileAttribute] | None = None
 
     def load(self, entries: list[UserEntry] | None) -> dict[str, User]:
         """The rows by compared user name: those the entries name, or all."""
@@ -97,7 +104,25 @@ class People:
                 self.scope.fault(where, "this claim is not set here")
             elif (wanted := _NOT_TEXT.get(name)) and value is not None and not isinstance(value, wanted):
                 self.scope.fault(where, f"a {'mapping' if wanted is dict else 'boolean'} is wanted")
+            elif value is not None and (fault := self._profile_fault(name, value)) is not None:
+                self.scope.fault(where, fault)
         return {k: v for k, v in {**stored, **entry.claims}.items() if v is not None}
+
+    def _profile_fault(self, claim: str, value: Any) -> str | None:
+        """What the tenant's profile has against a value."""
+        attribute = self._attribute(claim)
+        fault = profile.fault_of(attribute, value) if attribute else None
+        return _PROFILE_FAULTS[fault].format(attribute=attribute) if fault else None
+
+    def _attribute(self, claim: str) -> ProfileAttribute | None:
+        """The tenant's attribute that is kept as this claim, if it has one (`people.attributes`)."""
+        if self._attributes is None:
+            settings = TenantSettings.model_validate(self.scope.tenant.settings)
+            attributes = settings.people.attributes.items()
+            self._attributes = {
+                profile.claim_of(name, attribute): attribute for name, attribute in attributes
+            }
+        return self._attributes.get(claim)
 
     def _set_email(self, row: User, entry: UserEntry, path: Path) -> None:
         email = entry.email if entry.said("email") else row.email
