@@ -101,7 +101,7 @@ EVENTS: tuple[EventType, ...] = (
         "recovery.generated",
         "recovery_codes_generated",
         ACCOUNT_CHANGE,
-        "count",
+        "count via",
         "Somebody got new recovery codes; former ones are worth nothing.",
     ),
     _row("recovery.used", "recovery_code_used", AUTHENTICATION, "left", "A recovery code was used up."),

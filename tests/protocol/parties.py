@@ -162,6 +162,8 @@ def new_code(
     session_id: str | None = None,
     session_seconds: int = 3600,
     code_seconds: int = 60,
+    amr: tuple[str, ...] = ("pwd",),
+    acr: str = ONE_FACTOR,
 ) -> Code:
     """What the authorization endpoint leaves behind once a person allowed access."""
     scopes = tuple(scope.split())
@@ -179,8 +181,8 @@ def new_code(
             scopes=scopes,
             resources=resources or (tenant.issuer,),
             auth_time=clock.now(),
-            amr=("pwd",),
-            acr=ONE_FACTOR,
+            amr=amr,
+            acr=acr,
             offline="offline_access" in scopes,
             consents=consent,
             claims_request=claims_request,
@@ -199,8 +201,8 @@ def new_code(
             session_id=session_id,
             session_expires_at=clock.timestamp(clock.after(session_seconds)),
             auth_time=clock.timestamp(grant.auth_time),
-            amr=("pwd",),
-            acr=ONE_FACTOR,
+            amr=amr,
+            acr=acr,
             offline="offline_access" in scopes,
             claims_request=claims_request or {},
             expires_at=clock.timestamp(clock.after(code_seconds)),

@@ -10,7 +10,10 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 from app.domain import assurance, authenticators
+from app.domain.access.rbac import Access
 from app.domain.authenticators import FEW_LEFT, Holdings
+from app.domain.models import Authenticator, User
+from app.domain.tenants import TenantContext
 from app.domain.user_agents import describe
 from app.infra import audit
 from app.kernel.errors import Problem
@@ -141,15 +144,21 @@ def remove(db: Session, found: Visitor, target: str) -> None:
 
     Raises `Problem`: `factor.unknown` (404), `factor.last` (409) where the tenant demands one of the person.
     """
-    row = authenticators.remove(db, found.user.id, target)
-    mfa = found.where.settings.authentication.mfa
-    is_required = mfa.required == "all" or (
-        mfa.required == "roles" and not found.access.roles.isdisjoint(mfa.roles)
-    )
-    if is_required and not authenticators.of_user(db, found.user.id):
-        raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
+    row = removed(db, found.where, found.user, found.access, target)
     audit.record(db, found.event("factor.removed", method=row.kind, name=row.name, target=row.id))
-    enrol_pages.tell(db, found.where, found.user, row.name or row.kind, added=False)
+
+
+def removed(db: Session, where: TenantContext, user: User, access: Access, target: str) -> Authenticator:
+    """The same, which is yet to be put on record."""
+    row = authenticators.remove(db, user.id, target)
+    mfa = where.settings.authentication.mfa
+    is_required = mfa.required == "all" or (
+        mfa.required == "roles" and not access.roles.isdisjoint(mfa.roles)
+    )
+    if is_required and not authenticators.of_user(db, user.id):
+        raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
+    enrol_pages.tell(db, where, user, row.name or row.kind, added=False)
+    return row
 
 
 def _proof_first() -> Response:

@@ -44,13 +44,6 @@ SECURITY: tuple[Section, ...] = (
         later("Authenticator app, text messages and recovery codes"),
     ),
     Section(
-        "/account/factors/totp", later("Authenticator app"), later("Six digits from an app on your phone")
-    ),
-    Section("/account/factors/sms", later("Text messages"), later("A code sent to your phone")),
-    Section(
-        "/account/factors/recovery-codes", later("Recovery codes"), later("For the day you lose your phone")
-    ),
-    Section(
         "/account/factors/trusted-devices",
         later("Trusted devices"),
         later("Browsers that skip the second factor"),

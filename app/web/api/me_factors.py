@@ -7,6 +7,7 @@ from app.domain.models import Authenticator
 from app.infra import audit
 from app.kernel.errors import Problem
 from app.web import pages
+from app.web.account import factors
 from app.web.api.bearer import Caller
 from app.web.api.bodies import NoQuery
 from app.web.api.me_bodies import (
@@ -40,9 +41,9 @@ def rename(caller: Caller, _query: NoQuery, body: FactorChange, factor_id: UUID)
 
 
 def remove(caller: Caller, _query: NoQuery, factor_id: UUID) -> Removed:
-    """Take one away. Raises `Problem` (`factor.unknown`)."""
+    """Take one away. Raises `Problem` (`factor.unknown`; `factor.last`, 409)."""
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
-        row = authenticators.remove(session, caller.user.id, str(factor_id))
+        row = factors.removed(session, caller.tenant, caller.user, caller.access, str(factor_id))
         audit.record(session, caller.event("factor.removed", method=row.kind, name=row.name, target=row.id))
         return Removed(id=row.id)
 

@@ -1,0 +1,278 @@
+"""`/api/v1/me/...`: what an application may see and change of an account, and when it has to ask for a new sign-in
+(RFC 9470)."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from sqlalchemy import select
+
+from app.domain import consents
+from app.domain.assurance import TWO_FACTOR
+from app.domain.models import Authenticator, Consent, OutboxMessage
+from app.kernel import clock
+from app.web.api.catalogue import ENDPOINTS, PREFIX
+from app.web.api.json_bodies import MAX_BYTES
+from app.web.services import Services
+from tests.conftest import new_tenant
+from tests.protocol import parties
+from tests.protocol.test_api import problem
+from tests.protocol.test_tenant_settings import decide
+from tests.protocol.token_side import TokenSide
+
+READ, WRITE = "watchword:account:read", "watchword:account:write"
+MINE = [row for row in ENDPOINTS if row.path.startswith("/me/")]
+
+
+class Mine:
+    """Somebody, and an application that may look after their account."""
+
+    def __init__(self, side: TokenSide) -> None:
+        self.side, self.services, self.tenant = side, side.services, side.tenant
+        self.party = side.client(scope=f"openid watchword:admin {READ} {WRITE}")
+        self.user_id = side.user()
+        self.session, _ = side.services.sessions.start(
+            side.tenant, self.user_id, 0, amr=("pwd",), user_agent="Firefox/140.0", ip="192.0.2.1"
+        )
+        self.token = self.tokens(f"openid {WRITE}")
+
+    def tokens(self, scope: str) -> str:
+        found = self.side.tokens(
+            self.party,
+            self.user_id,
+            scope,
+            resources=(self.tenant.issuer,),
+            session_id=self.session.sid,
+        )
+        token: str = found["access_token"]
+        return token
+
+    def call(self, method: str, path: str, token: str | None = None, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        return self.side.http.request(method, PREFIX + path, headers=headers, **options)
+
+    def add_factor(self, user_id: str | None = None) -> str:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            row = Authenticator(
+                user_id=user_id or self.user_id, kind="totp", name="Phone", confirmed_at=clock.now()
+            )
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        with self.services.tenancy.session(self.tenant.id) as session:
+            rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
+        return [row for row in rows if row["event"] == name and row["user"] == self.user_id]
+
+
+@pytest.fixture(scope="module")
+def side(_shared_services: Services) -> TokenSide:
+    from app import create_app
+    from tests.conftest import Http
+
+    services = _shared_services
+    tenant = new_tenant(services)
+    parties.new_resource(services, tenant, parties.API)
+    return TokenSide(services, tenant, Http(create_app(services.settings, services=services), tenant))
+
+
+@pytest.fixture
+def mine(side: TokenSide) -> Mine:
+    return Mine(side)
+
+
+@pytest.mark.parametrize("row", MINE, ids=lambda row: row.name)
+def test_looking_needs_one_scope_and_changing_the_other(mine: Mine, row: Any) -> None:
+    """RFC 6750 section 3.1; administering the organization is not looking after one's account."""
+    path = re.sub(r"<\w+:\w+>", "0" * 8 + "-0000-0000-0000-" + "0" * 12, row.path)
+    for scope in ("openid", "openid watchword:admin"):
+        problem(mine.call(row.method, path, mine.tokens(scope)), 403, "token.scope")
+    reading = mine.call(row.method, path, mine.tokens(f"openid {READ}"))
+    if row.method == "GET":
+        assert reading.status_code == 200, reading.text
+        assert mine.call(row.method, path).status_code == 200
+    else:
+        problem(reading, 403, "token.scope")
+        assert f'scope="{WRITE}"' in reading.headers["WWW-Authenticate"]
+
+
+def test_the_profile_is_seen_and_changed_where_the_tenant_lets_people(mine: Mine) -> None:
+    seen = mine.call("GET", "/me/profile").json
+    assert set(seen["editable"]) <= set(seen["attributes"])
+    name = seen["editable"][0]
+    answer = mine.call("PATCH", "/me/profile", json={"attributes": {name: "Nick"}})
+    assert answer.status_code == 200, answer.text
+    assert answer.json["attributes"][name] == "Nick"
+    assert mine.call("GET", "/me/profile").json["attributes"][name] == "Nick"
+    (event,) = mine.events("user.updated")
+    assert event["data"]["via"] == "api"
+    answer = mine.call("PATCH", "/me/profile", json={"attributes": {name: "Other", "is_admin": True}})
+    problem(answer, 400, "profile.invalid")
+    assert mine.call("GET", "/me/profile").json["attributes"][name] == "Nick"
+    assert (
+        mine.call("PATCH", "/me/profile", json={"attributes": {name: None}}).json["attributes"][name] is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b" ", 400),
+        (b"{}", 400),
+        (b"[]", 400),
+        (b"null", 400),
+        (b'{"attributes": {}}', 400),
+        (b'{"attributes": {"a": NaN}}', 400),
+        (b'{"attributes": {"a": [1]}}', 400),
+        (b'{"attributes": {"a": 1e400}}', 400),
+        (b'{"attributes": {"a": 123456789012345678901234567890}}', 400),
+        (b'{"attributes": {"a": "x"}, "attributes": {"b": "y"}}', 400),
+        (b'{"attributes": {"a": "x", "a": "y"}}', 400),
+        (b'{"attributes": {"a": "x"}, "more": 1}', 400),
+        (b'{"attributes": {"a": "\\u0000"}}', 400),
+        (b'{"attributes": {"a": "\\ud800"}}', 400),
+        (b'{"attributes": {"a": "\xff"}}', 400),
+        (b"\xef\xbb\xbf{}", 400),
+        (b"[" * 10_000, 400),
+        (b'{"attributes":' * 3000, 413),
+        (b" " * (MAX_BYTES + 1), 413),
+    ],
+)
+def test_bodies_are_read_strictly(mine: Mine, body: bytes, status: int) -> None:
+    """RFC 8259 and RFC 7493: what two readers could understand differently is refused; nothing is a fault of ours."""
+    answer = mine.call("PATCH", "/me/profile", data=body, content_type="application/json")
+    problem(answer, status, "request.invalid" if status == 400 else "request.too_large")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=x"]
+)
+def test_other_content_types_are_refused(mine: Mine, kind: str) -> None:
+    answer = mine.call("PATCH", "/me/profile", data=b'{"attributes": {"a": "b"}}', content_type=kind)
+    problem(answer, 415, "request.content_type")
+
+
+def test_sessions_are_listed_in_words_and_ended(mine: Mine) -> None:
+    other, cookie = mine.services.sessions.start(mine.tenant, mine.user_id, 0, amr=("pwd",))
+    seen = mine.call("GET", "/me/sessions").json
+    first, second = seen["sessions"]
+    assert (first["id"], first["is_current"], first["browser"]) == (mine.session.sid, True, "Firefox 140")
+    assert (first["ip"], first["place"]) == ("192.0.2.1", None)
+    assert (second["id"], second["is_current"]) == (other.sid, False)
+    assert set(seen["fresh_until"]) == {"security", "billing"}
+    assert mine.call("DELETE", f"/me/sessions/{other.sid}").json["status"] == "removed"
+    assert mine.services.sessions.get(mine.tenant, cookie) is None
+    problem(mine.call("DELETE", f"/me/sessions/{other.sid}"), 404, "session.unknown")
+    assert [event["data"]["target"] for event in mine.events("session.revoked")] == [other.sid]
+
+
+def test_all_other_sessions_end_together_and_this_one_stays(mine: Mine) -> None:
+    for _ in range(2):
+        mine.services.sessions.start(mine.tenant, mine.user_id, 0, amr=("pwd",))
+    assert mine.call("DELETE", "/me/sessions").json == {"ended": 2}
+    assert [session["id"] for session in mine.call("GET", "/me/sessions").json["sessions"]] == [
+        mine.session.sid
+    ]
+
+
+def test_the_session_of_somebody_else_is_unknown(mine: Mine) -> None:
+    other, cookie = mine.services.sessions.start(mine.tenant, mine.side.user(), 0, amr=("pwd",))
+    problem(mine.call("DELETE", f"/me/sessions/{other.sid}"), 404, "session.unknown")
+    assert mine.services.sessions.get(mine.tenant, cookie) is not None
+
+
+def test_what_was_allowed_is_listed_and_taken_back(mine: Mine) -> None:
+    client = mine.side.client(scope="openid profile offline_access", client_name="Notes")
+    tokens = mine.side.tokens(client, mine.user_id, "openid profile offline_access")
+    (seen,) = (g for g in mine.call("GET", "/me/grants").json["grants"] if g["client_id"] == client.client_id)
+    assert (seen["client_name"], seen["resource"]) == ("Notes", mine.tenant.issuer)
+    assert seen["last_used_at"]
+    assert mine.call("DELETE", f"/me/grants/{seen['id']}").json["status"] == "withdrawn"
+    assert mine.side.refresh(client, tokens["refresh_token"]).status_code == 400
+    assert mine.side.userinfo(tokens["access_token"]).status_code == 401
+    (event,) = mine.events("consent.withdrawn")
+    assert event["data"]["via"] == "api"
+
+
+def test_what_somebody_else_allowed_is_unknown(mine: Mine) -> None:
+    other = mine.side.user()
+    with mine.services.tenancy.session(mine.tenant.id, write=True) as session:
+        wanted = {"": frozenset({"openid"})}
+        (consent,) = consents.allow(session, other, mine.party.client_id, wanted)
+        consent_id = consent.id
+    problem(mine.call("DELETE", f"/me/grants/{consent_id}"), 404, "consent.unknown")
+    with mine.services.tenancy.session(mine.tenant.id) as session:
+        kept = session.get(Consent, (mine.tenant.id, consent_id))
+        assert kept is not None
+        assert kept.withdrawn_at is None
+
+
+def challenge(answer: Any) -> str:
+    found: str = answer.headers["WWW-Authenticate"]
+    assert 'error="insufficient_user_authentication"' in found
+    return found
+
+
+def test_factors_need_a_recent_sign_in(mine: Mine) -> None:
+    """RFC 9470 section 3: the challenge says how recent it has to be."""
+    problem(mine.call("POST", "/me/recovery-codes"), 409, "factor.missing")
+    decide(mine.services, mine.tenant, sessions={"reauthenticate_for": {"security": 120}})
+    with time_machine.travel(clock.now() + timedelta(seconds=150), tick=True):
+        for method, path in (("POST", "/me/recovery-codes"), ("DELETE", f"/me/factors/{mine.session.sid}")):
+            answer = mine.call(method, path)
+            problem(answer, 401, "token.sign_in_too_old")
+            assert 'max_age="120"' in challenge(answer)
+        assert mine.call("GET", "/me/factors").status_code == 200
+        assert mine.call("DELETE", "/me/sessions").status_code == 200
+
+
+def test_whoever_has_a_second_factor_has_to_have_shown_it(mine: Mine) -> None:
+    """RFC 9470 section 3: `acr_values` of the challenge."""
+    factor_id = mine.add_factor()
+    for method, path in (("POST", "/me/recovery-codes"), ("DELETE", f"/me/factors/{factor_id}")):
+        answer = mine.call(method, path)
+        problem(answer, 401, "token.second_factor_missing")
+        assert 'acr_values="urn:watchword:acr:two-factor"' in challenge(answer)
+    (seen,) = mine.call("GET", "/me/factors").json["factors"]
+    assert (seen["id"], seen["kind"], seen["name"]) == (factor_id, "totp", "Phone")
+
+
+def test_factors_are_renamed_and_removed_and_codes_made_anew(mine: Mine) -> None:
+    factor_id, strangers = mine.add_factor(), mine.add_factor(mine.side.user())
+    strong = strong_token(mine)
+    answer = mine.call("PATCH", f"/me/factors/{factor_id}", strong, json={"name": "Work phone"})
+    assert answer.json["name"] == "Work phone"
+    problem(
+        mine.call("PATCH", f"/me/factors/{factor_id}", strong, json={"name": "\u200b"}), 400, "factor.name"
+    )
+    problem(mine.call("PATCH", f"/me/factors/{strangers}", strong, json={"name": "x"}), 404, "factor.unknown")
+    codes = mine.call("POST", "/me/recovery-codes", strong)
+    assert codes.status_code == 201
+    assert len(set(codes.json["codes"])) == 10
+    assert codes.headers["Cache-Control"] == "no-store"
+    assert mine.call("GET", "/me/recovery-codes").json == {"left": 10}
+    problem(mine.call("DELETE", f"/me/factors/{strangers}", strong), 404, "factor.unknown")
+    assert mine.call("DELETE", f"/me/factors/{factor_id}", strong).json["status"] == "removed"
+    assert mine.call("GET", "/me/factors").json["factors"] == []
+    assert mine.call("GET", "/me/recovery-codes").json == {"left": 0}
+    assert [event["data"]["name"] for event in mine.events("factor.removed")] == ["Work phone"]
+
+
+def strong_token(mine: Mine) -> str:
+    """Of a sign-in with two factors."""
+    code = mine.side.code(
+        mine.party,
+        mine.user_id,
+        f"openid {WRITE}",
+        resources=(mine.tenant.issuer,),
+        session_id=mine.session.sid,
+        acr=TWO_FACTOR,
+        amr=("pwd", "otp", "mfa"),
+    )
+    answer = mine.side.post("/token", code.form(), mine.party)
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json["access_token"]
+    return token
