@@ -6,6 +6,7 @@ import click
 
 from app.commands import branding, people
 from app.commands.applying import parts_of, read_text, shown_name, sources_of, tell
+from app.commands.checking import check
 from app.commands.client_secrets import rotate_secret
 from app.commands.runtime import answer, json_option, services, tenant_of, tenant_option
 from app.kernel.errors import Problem
@@ -161,4 +162,6 @@ def _delete(kind: str, slug: str, name: str, *, as_json: bool) -> None:
 
 
 GROUPS = tuple(_group(kind) for kind in _KINDS)
-next(group for group in GROUPS if group.name == "client").add_command(rotate_secret)
+_client = next(group for group in GROUPS if group.name == "client")
+for _command in (rotate_secret, check):
+    _client.add_command(_command)

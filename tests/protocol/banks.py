@@ -92,7 +92,9 @@ class Bank:
         claims = {name: value for name, value in claims.items() if value is not None}
         return (signed_by or self.key).sign(claims, typ or "JWT")
 
-    def push(self, form: dict[str, Any] | None = None, *, proof: bool = False, **changes: Any) -> TestResponse:
+    def push(
+        self, form: dict[str, Any] | None = None, *, proof: bool = False, **changes: Any
+    ) -> TestResponse:
         """Send a request to the pushing endpoint."""
         headers = {"DPoP": self.proof("/par")} if proof else {}
         asked = self.asked(**changes) if form is None else form
@@ -122,7 +124,9 @@ class Bank:
                 break
         return answer_of(response)
 
-    def proof(self, path: str, *, key: SigningKeyHandle | None = None, token: str = "", **changes: Any) -> str:
+    def proof(
+        self, path: str, *, key: SigningKeyHandle | None = None, token: str = "", **changes: Any
+    ) -> str:
         """A DPoP proof for a POST to one of our endpoints."""
         key = key or self.proof_key
         claims = {

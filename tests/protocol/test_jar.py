@@ -57,7 +57,9 @@ def shown(bank: Bank, token: str, **beside: str) -> Any:
 def test_request_object_by_value(services: Services, tenant: TenantContext, person: Person, alg: str) -> None:
     """RFC 9101 section 5.1: its parameters alone count, whatever stands beside it (section 6.3)."""
     bank = Bank.open(services, tenant, person.http, alg=alg)
-    found = by_value(bank, person, bank.object(state="inner"), state="outer", redirect_uri="https://evil.example")
+    found = by_value(
+        bank, person, bank.object(state="inner"), state="outer", redirect_uri="https://evil.example"
+    )
     assert found["state"] == "inner"
     assert "code" in found
 
@@ -124,7 +126,10 @@ WRONG: dict[str, tuple[Callable[[Bank], str], str]] = {
     "key of another type": (with_rs256, "request_object.signature"),
     "tampered": (tampered, "request_object.signature"),
     "audience": (lambda b: b.object(about={"aud": "https://other.example"}), "request_object.audience"),
-    "audience with a slash": (lambda b: b.object(about={"aud": b.tenant.issuer + "/"}), "request_object.audience"),
+    "audience with a slash": (
+        lambda b: b.object(about={"aud": b.tenant.issuer + "/"}),
+        "request_object.audience",
+    ),
     "no audience": (lambda b: b.object(about={"aud": None}), "request_object.invalid"),
     "issuer": (lambda b: b.object(about={"iss": "somebody"}), "request_object.issuer"),
     "no issuer": (lambda b: b.object(about={"iss": None}), "request_object.invalid"),
@@ -221,9 +226,7 @@ def shelf() -> Iterator[KeyServer]:
         yield server
 
 
-def test_request_by_reference(
-    near: tuple[Services, Http], tenant: TenantContext, shelf: KeyServer
-) -> None:
+def test_request_by_reference(near: tuple[Services, Http], tenant: TenantContext, shelf: KeyServer) -> None:
     """RFC 9101 section 5.2, OIDC Core section 6.2: fetched each time; the fragment counts for nothing."""
     services, http = near
     new_person(services, tenant)
@@ -281,7 +284,9 @@ def old(services: Services, tenant: TenantContext, http: Http) -> Bank:
 
 def test_legacy_object_goes_before_what_stands_beside_it(person: Person, old: Bank) -> None:
     """OIDC Core section 6.1: parameters are assembled from both, those inside win."""
-    token = old.object(state="inner", scope=None, redirect_uri=None, about={"aud": None, "exp": None, "nbf": None})
+    token = old.object(
+        state="inner", scope=None, redirect_uri=None, about={"aud": None, "exp": None, "nbf": None}
+    )
     found = by_value(
         old, person, token, state="outer", scope="openid", redirect_uri=REDIRECT_URI, response_type="code"
     )
@@ -295,7 +300,9 @@ def test_legacy_response_type_has_to_agree(old: Bank) -> None:
     assert page.status_code == 400
 
 
-def test_legacy_claims_that_are_there_are_checked(old: Bank, services: Services, tenant: TenantContext) -> None:
+def test_legacy_claims_that_are_there_are_checked(
+    old: Bank, services: Services, tenant: TenantContext
+) -> None:
     for about in ({"aud": "https://other.example"}, {"iss": "somebody"}, {"exp": at(-300), "nbf": None}):
         assert shown(old, old.object(about=about)).status_code == 400
     assert [r.partition(".")[2] for r in reasons(services, tenant, "authorization.refused")] == [

@@ -71,7 +71,9 @@ def test_too_late(person: Person, bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
-def test_algorithm_is_the_registered_one(services: Services, tenant: TenantContext, http: Http, alg: str) -> None:
+def test_algorithm_is_the_registered_one(
+    services: Services, tenant: TenantContext, http: Http, alg: str
+) -> None:
     """Section 3: RS256 unless the client says otherwise."""
     members = {} if alg == "RS256" else {"authorization_signed_response_alg": alg}
     bank = Bank.open(services, tenant, http, **members)
@@ -87,7 +89,9 @@ def test_response_is_no_other_token(person: Person, bank: Bank) -> None:
     assert hinted.parameters["error"] == "invalid_request"
 
 
-def test_to_an_app_scheme_by_form_it_is_refused(services: Services, tenant: TenantContext, http: Http) -> None:
+def test_to_an_app_scheme_by_form_it_is_refused(
+    services: Services, tenant: TenantContext, http: Http
+) -> None:
     uri = "com.example.app:/cb"
     new_public_client(services, tenant, "native", redirect_uris=[uri], application_type="native")
     query = Bank.open(services, tenant, http).asked(response_mode="form_post.jwt") | {

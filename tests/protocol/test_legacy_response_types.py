@@ -31,7 +31,9 @@ def allow(services: Services, tenant: TenantContext, **changes: Any) -> None:
 def person(services: Services, tenant: TenantContext, http: Http) -> Person:
     new_person(services, tenant)
     allow(services, tenant)
-    new_client(services, tenant, client_id="old", response_types=ALL, grant_types=GRANTS, profile="oidc-legacy")
+    new_client(
+        services, tenant, client_id="old", response_types=ALL, grant_types=GRANTS, profile="oidc-legacy"
+    )
     return Person(http)
 
 

@@ -55,7 +55,9 @@ def test_pushed_request_is_answered(person: Person, bank: Bank) -> None:
 def test_what_stands_beside_it_counts_for_nothing(person: Person, bank: Bank) -> None:
     """Contracts 17; RFC 9126 section 4."""
     uri = bank.pushed(state="inner", nonce="inner")
-    page = bank.go(person, uri, state="outer", nonce="outer", scope="email", redirect_uri="https://evil.example")
+    page = bank.go(
+        person, uri, state="outer", nonce="outer", scope="email", redirect_uri="https://evil.example"
+    )
     answer = answer_of(person.allow(person.sign_in(page)))
     assert answer.parameters["state"] == "inner"
     assert answer.target.startswith(REDIRECT_URI)
@@ -74,7 +76,9 @@ def test_page_may_be_loaded_again_until_it_is_answered(person: Person, bank: Ban
     assert "expired, was used" in page.text
 
 
-def test_of_two_windows_one_is_answered(services: Services, tenant: TenantContext, bank: Bank, app: Any) -> None:
+def test_of_two_windows_one_is_answered(
+    services: Services, tenant: TenantContext, bank: Bank, app: Any
+) -> None:
     new_person(services, tenant)
     uri = bank.pushed()
     people = [Person(Http(app, tenant)) for _ in range(2)]
@@ -117,7 +121,9 @@ def test_public_clients_may_push(person: Person, services: Services, tenant: Ten
     new_public_client(services, tenant)
     answer = person.http.post("/par", form=request())
     assert answer.status_code == 201
-    page = person.http.get("/authorize", query={"client_id": "app", "request_uri": answer.json["request_uri"]})
+    page = person.http.get(
+        "/authorize", query={"client_id": "app", "request_uri": answer.json["request_uri"]}
+    )
     assert page.status_code == 303
 
 
@@ -134,7 +140,11 @@ def test_resources_are_kept(person: Person, bank: Bank, services: Services, tena
 NOT_ACCEPTED: dict[str, tuple[dict[str, Any], str, str]] = {
     "reference": ({"request_uri": "https://app.example/r"}, "invalid_request", "request_uri.pushed"),
     "another's": ({"request_uri": PREFIX + "x"}, "invalid_request", "request_uri.pushed"),
-    "no PKCE": ({"code_challenge": None, "code_challenge_method": None}, "invalid_request", "request.pkce_missing"),
+    "no PKCE": (
+        {"code_challenge": None, "code_challenge_method": None},
+        "invalid_request",
+        "request.pkce_missing",
+    ),
     "plain PKCE": ({"code_challenge_method": "plain"}, "invalid_request", "request.pkce_method"),
     "no redirect URI": ({"redirect_uri": None}, "invalid_request", "request.redirect_uri_missing"),
     "redirect URI": (
@@ -142,7 +152,11 @@ NOT_ACCEPTED: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_request",
         "request.redirect_uri_unregistered",
     ),
-    "response type": ({"response_type": "code id_token"}, "unsupported_response_type", "request.response_type"),
+    "response type": (
+        {"response_type": "code id_token"},
+        "unsupported_response_type",
+        "request.response_type",
+    ),
     "no response type": ({"response_type": None}, "invalid_request", "request.response_type_missing"),
     "response mode": ({"response_mode": "pigeon"}, "invalid_request", "request.response_mode"),
     "scope": ({"scope": "openid phone"}, "invalid_scope", "scope.not_allowed"),
@@ -164,7 +178,9 @@ def test_what_is_not_accepted(bank: Bank, services: Services, tenant: TenantCont
     assert reasons(services, tenant, "authorization.refused") == [reason]
 
 
-def test_client_has_to_authenticate(bank: Bank, http: Http, services: Services, tenant: TenantContext) -> None:
+def test_client_has_to_authenticate(
+    bank: Bank, http: Http, services: Services, tenant: TenantContext
+) -> None:
     refused(http.post("/par", form=bank.asked()), "invalid_client", 401)
     forged = bank.assertion(SigningKeyHandle.generate("ES256"))
     refused(http.post("/par", form={**bank.asked(), **forged}), "invalid_client", 401)
