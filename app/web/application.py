@@ -1,5 +1,7 @@
 """The Flask application, with the edge in front of it."""
 
+from functools import partial
+
 from flask import Flask
 
 from app.kernel import paths
@@ -37,7 +39,7 @@ def _handlers(services: Services) -> dict[str, server.Handler]:
     well_known = WellKnown(
         services.cache,
         services.keyring,
-        server.GRANT_TYPES,
+        partial(server.grant_types_of, services.trusted_issuers),
         metadata.Transport.of(services.settings),
         services.details_types,
     )

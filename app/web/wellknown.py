@@ -30,7 +30,7 @@ class WellKnown:
         self,
         cache: ConfigCache,
         keyring: Keyring,
-        grant_types: tuple[str, ...],
+        grant_types: Callable[[str], tuple[str, ...]],
         transport: metadata.Transport,
         details_types: DetailsTypes,
     ) -> None:
@@ -55,7 +55,7 @@ class WellKnown:
     def _document(self, tenant: TenantContext, name: str, build: Build) -> Document:
         def make() -> Document:
             types = self._details_types.all(tenant.id)
-            body = encode(build(tenant, _PATHS, self._grant_types, self._transport, types))
+            body = encode(build(tenant, _PATHS, self._grant_types(tenant.id), self._transport, types))
             return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
         return self._cache.get(tenant.id, "metadata", (name, tenant.issuer), make)

@@ -154,6 +154,8 @@ class ExtensionGrant(_Ours, BaseGrant, TokenEndpointMixin):
 
     GRANT_TYPE: str = ""  # type: ignore[assignment]
     TOKEN_RESPONSE_HEADER: list[tuple[str, str]] = []  # noqa: RUF012
+    NEEDS_TRUSTED_ISSUER: bool = False
+    """Whether it is of no use to a tenant that trusts nobody: then it is not advertised there."""
 
     def validate_token_request(self) -> None:
         """Authlib's first step."""

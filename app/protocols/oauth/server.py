@@ -17,7 +17,7 @@ from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
 from app.protocols.oauth import refused
 from app.protocols.oauth.assertions import Assertions
-from app.protocols.oauth.authlib_seam import GrantClass, Server
+from app.protocols.oauth.authlib_seam import ExtensionGrant, GrantClass, Server
 from app.protocols.oauth.client_auth import ClientAuthentication
 from app.protocols.oauth.client_keys import ClientKeys, Fetches
 from app.protocols.oauth.client_view import ClientView
@@ -31,6 +31,7 @@ from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.federated import FederatedCredentials
 from app.protocols.oauth.foreign import ForeignTokens
+from app.protocols.oauth.grants import client_credentials
 from app.protocols.oauth.grants.authorization_code import AuthorizationCode
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.grants.device_code import DeviceCode
@@ -54,6 +55,17 @@ GRANTS: tuple[GrantClass, ...] = (
 
 GRANT_TYPES: tuple[str, ...] = tuple(cls.GRANT_TYPE for cls in GRANTS)
 
+
+def grant_types_of(trusted_issuers: TrustedIssuers, tenant_id: str) -> tuple[str, ...]:
+    """The grants a tenant has a use for: what discovery says."""
+    trusts = trusted_issuers.any(tenant_id)
+    return tuple(
+        cls.GRANT_TYPE
+        for cls in GRANTS
+        if trusts or not (issubclass(cls, ExtensionGrant) and cls.NEEDS_TRUSTED_ISSUER)
+    )
+
+
 Handler = Callable[[ProtocolRequest], Reply]
 
 
@@ -66,6 +78,9 @@ class TokenEndpoint:
 
     def __call__(self, request: ProtocolRequest) -> Reply:
         """Issue tokens. Raises `OAuthError`, put on record once the client is known."""
+        if (repeated := client_credentials.again(self._parts, request)) is not None:
+            metrics.issued(ClientCredentials.GRANT_TYPE)
+            return repeated
         exchange = Exchange(self._parts, request)
         try:
             answer = self._server.token(exchange)

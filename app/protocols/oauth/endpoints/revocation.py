@@ -66,21 +66,26 @@ class Revocation:
             return
         if found.client_id != exchange.known_client.client_id:
             return
-        expires_at = clock.from_timestamp(found.claims["exp"])
-        with self._parts.tenancy.session(tenant.id, write=True) as session:
-            self._parts.revocations.revoke_token(session, tenant.id, found.claims["jti"], expires_at)
-            audit.record(session, _of_access_token(exchange, found))
+        self._mark(exchange, found)
 
     def _opaque(self, exchange: Exchange, token: str) -> None:
-        """The stored token is deleted: it exists nowhere else."""
+        """The stored token is deleted as well: it exists nowhere else."""
         look_up = tokens.look_up(token, exchange.request.tenant)
         place = exchange.trip.add(look_up)
         found = tokens.from_stored(exchange.trip.go()[place], self._parts.keyring)
         if found is None or found.client_id != exchange.known_client.client_id:
             return
         exchange.trip.add(Delete(look_up.key))
-        exchange.trip.add(audit.operation(_of_access_token(exchange, found)))
         exchange.trip.go()
+        self._mark(exchange, found)
+
+    def _mark(self, exchange: Exchange, token: AccessToken) -> None:
+        """Write it down: what was exchanged for the token falls with it, whatever became of the token itself."""
+        tenant_id = exchange.request.tenant.id
+        expires_at = clock.from_timestamp(token.claims["exp"])
+        with self._parts.tenancy.session(tenant_id, write=True) as session:
+            self._parts.revocations.revoke_token(session, tenant_id, token.claims["jti"], expires_at)
+            audit.record(session, _of_access_token(exchange, token))
 
 
 def _of_access_token(exchange: Exchange, token: AccessToken) -> Event:

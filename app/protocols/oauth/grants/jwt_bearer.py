@@ -35,6 +35,7 @@ class JwtBearer(ExtensionGrant):
     """Verify, then take: the assertion's one use rides in the first trip, with the limits."""
 
     GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    NEEDS_TRUSTED_ISSUER = True
     PARAMETERS = frozenset({"assertion", "scope", "authorization_details", *PARAMETERS})
 
     def validate_token_request(self) -> None:
