@@ -13,13 +13,14 @@ from sqlalchemy import delete
 from werkzeug.serving import make_server
 
 from app import create_app, wiring
-from app.domain import admin_links, clients, consents, first_start, tenants, users
+from app.domain import admin_links, clients, consents, first_start, one_time_links, tenants, users
 from app.domain.consents import ISSUER
 from app.domain.models import Group, MailboxMessage, Resource, ResourceScope, UserGroup
 from app.domain.tenants import TenantContext
 from app.infra import migrations
 from app.infra.state import Delete, Key
 from app.infra.tenancy import SystemReason
+from app.kernel import clock
 from app.kernel.secrets import lookup_hash
 from app.kernel.settings import Settings
 from app.web.services import Services
@@ -42,6 +43,32 @@ _MAIL = (
     ),
 )
 
+_PEOPLE: dict[str, Any] = {
+    "registration": {"people": "open"},
+    "authentication": {"require_verified_email": True},
+    "terms": {
+        "version": "2026-05",
+        "url": "https://harbour.example.com/terms",
+        "text": "How we treat your data, and what we expect of you.",
+    },
+    "people": {
+        "attributes": {
+            "name": {"required": True},
+            "team": {
+                "label": {"en": "Team", "de": "Gruppe", "ar": "الفريق"},
+                "choices": ["Harbour master", "Pilots"],
+                "required": True,
+            },
+            "birthdate": {"type": "date"},
+            "newsletter": {
+                "type": "boolean",
+                "label": {"en": "Send me the newsletter", "ar": "أرسل لي النشرة"},
+            },
+            "about": {"type": "text", "label": {"en": "About you", "ar": "نبذة عنك"}},
+            "badge": {"type": "integer", "editable_by": "admin", "label": {"en": "Badge", "ar": "الشارة"}},
+        }
+    },
+}
 _HTML = "<!doctype html><html lang=en><title>A message</title><h1>A message</h1>"
 
 
@@ -148,12 +175,56 @@ class Site:
             row.name = "Northwind"
             tenant_id = row.id
             tenants.create(session, slug="rtl", name="شركة الشمال للحلول الرقمية")
+            people_id = tenants.create(session, slug="people", name="Harbour", settings=_PEOPLE).id
         with self.services.tenancy.session(tenant_id, write=True) as session:
             self._people(session)
             self._resources(session)
             self._clients(session)
+        with self.services.tenancy.session(people_id, write=True) as session:
+            self._newcomers(session)
         self.services.versions.touch()
         return Demo(self.services.tenants.default(), self._callback)
+
+    def people(self) -> TenantContext:
+        """The tenant whose people come and go: open to everybody, with terms, confirmed addresses and a profile."""
+        found = self.services.tenants.by_slug("people")
+        assert found is not None
+        return found
+
+    def people_url(self, **changes: str) -> str:
+        """Where the application of that tenant sends people."""
+        return self.authorize_url("docs", **changes).replace("/authorize", "/t/people/authorize", 1)
+
+    def link(self, purpose: str, path: str, username: str | None = None, **data: Any) -> str:
+        """A one-time link of that tenant."""
+        with self.services.tenancy.session(self.people().id, write=True) as session:
+            user = users.find_by_login(session, username) if username else None
+            token = one_time_links.create(session, purpose, user_id=user.id if user else None, data=data)
+        return f"{self.base_url}/t/people{path}/{token}"
+
+    def _newcomers(self, session: Any) -> None:
+        for username, verified, agreed, leaves in (
+            ("dana", False, None, False),
+            ("erin", True, None, False),
+            ("finn", True, "2026-05", True),
+            ("gina", True, "2026-05", False),
+        ):
+            user = users.create(
+                session,
+                username=username,
+                email=f"{username}@example.com",
+                email_verified=verified,
+                password_hash=self.services.passwords.hash(PASSWORD),
+                claims={"name": username.title(), "team": "Harbour master"},
+            )
+            user.terms_version = agreed
+            user.delete_at = clock.after(10 * 86400) if leaves else None
+        said = {
+            "redirect_uris": [self._callback],
+            "token_endpoint_auth_method": "none",
+            "scope": "openid profile email",
+        }
+        clients.create(session, "docs", {**said, "client_name": "Example Docs"})
 
     def _people(self, session: Any) -> None:
         engineering = Group(name="engineering")

@@ -1,5 +1,6 @@
 """Every hosted page, and how to get there: the list behind the accessibility checks and the screenshots."""
 
+import secrets
 from collections.abc import Callable
 
 from playwright.sync_api import Page, Route
@@ -159,6 +160,114 @@ def _forget_interaction(page: Page, site: Site) -> None:
     site.forget_interaction(page.url.rpartition("/")[2])
 
 
+def _register(page: Page, site: Site) -> None:
+    page.goto(site.people_url(prompt="create"))
+
+
+def _register_sent(page: Page, site: Site) -> None:
+    _register(page, site)
+    page.fill("#email", f"new-{secrets.token_hex(4)}@example.com")
+    page.click("#continue")
+    page.wait_for_url("**?sent=**")
+
+
+def _new_account(page: Page, site: Site) -> None:
+    page.goto(site.link("registration", "/register", email="new@example.com", interaction=None))
+
+
+def _new_account_faults(page: Page, site: Site) -> None:
+    _new_account(page, site)
+    page.fill("#username", "gina")
+    page.fill("#password", "short")
+    page.fill("#profile-name", "Somebody")
+    page.select_option("#profile-team", "Pilots")
+    page.check("#agreed")
+    page.click("#continue")
+    page.wait_for_selector("[role=alert]")
+
+
+def _invitation(page: Page, site: Site) -> None:
+    data = {"email": "new@example.com", "roles": [], "groups": [], "by_mail": True}
+    page.goto(site.link("invitation", "/invitation", **data))
+
+
+def _link_gone(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/t/people/invitation/{'x' * 43}")
+
+
+def _forgot(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/t/people/forgot")
+
+
+def _forgot_sent(page: Page, site: Site) -> None:
+    _forgot(page, site)
+    page.fill("#login", "nobody")
+    page.click("#continue")
+    page.wait_for_url("**?sent=**")
+
+
+def _reset(page: Page, site: Site) -> None:
+    page.goto(site.link("reset_password", "/reset", "gina"))
+
+
+def _recover(page: Page, site: Site) -> None:
+    page.goto(site.link("recover", "/recover", "gina"))
+
+
+def _password_set(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/t/people/password-set")
+
+
+def _verify_email(page: Page, site: Site) -> None:
+    page.goto(site.people_url())
+    sign_in(page, "dana")
+    page.wait_for_selector("#resend")
+
+
+def _confirm_email(page: Page, site: Site) -> None:
+    page.goto(site.link("verify_email", "/email/confirm", "gina", email="gina@example.com"))
+
+
+def _email_confirmed(page: Page, site: Site) -> None:
+    _confirm_email(page, site)
+    page.click("#continue")
+    page.wait_for_selector(".note")
+
+
+def _undo_email(page: Page, site: Site) -> None:
+    page.goto(site.link("undo_email", "/email/undo", "gina", email="gina@example.com", verified=True))
+
+
+def _terms(page: Page, site: Site) -> None:
+    page.goto(site.people_url())
+    sign_in(page, "erin")
+    page.wait_for_selector("#decline")
+
+
+def _keep_account(page: Page, site: Site) -> None:
+    page.goto(site.people_url())
+    sign_in(page, "finn")
+    page.wait_for_selector("h1:has-text('?'), h1:has-text('؟')")
+
+
+def _gina(page: Page, site: Site, path: str) -> None:
+    page.goto(f"{site.base_url}/t/people{path}")
+    sign_in(page, "gina")
+    page.wait_for_selector("#sign-out")
+
+
+def _account_profile(page: Page, site: Site) -> None:
+    _gina(page, site, "/account/profile")
+
+
+def _account_email(page: Page, site: Site) -> None:
+    _gina(page, site, "/account/email")
+
+
+def _account_delete(page: Page, site: Site) -> None:
+    _gina(page, site, "/account/delete")
+
+
 TOUR: dict[str, Stop] = {
     "sign-in": _sign_in,
     "sign-in-wrong": _wrong,
@@ -184,6 +293,26 @@ TOUR: dict[str, Stop] = {
     "signed-out": _signed_out,
     "sign-out-refused": _sign_out_refused,
     "not-found": _not_found,
+    "register": _register,
+    "register-sent": _register_sent,
+    "new-account": _new_account,
+    "new-account-faults": _new_account_faults,
+    "invitation": _invitation,
+    "link-gone": _link_gone,
+    "forgot": _forgot,
+    "forgot-sent": _forgot_sent,
+    "reset": _reset,
+    "recover": _recover,
+    "password-set": _password_set,
+    "verify-email": _verify_email,
+    "confirm-email": _confirm_email,
+    "email-confirmed": _email_confirmed,
+    "undo-email": _undo_email,
+    "terms": _terms,
+    "keep-account": _keep_account,
+    "account-profile": _account_profile,
+    "account-email": _account_email,
+    "account-delete": _account_delete,
     "mailbox": _mailbox,
     "right-to-left": _right_to_left,
 }
