@@ -7,7 +7,7 @@ from tests.protocol.token_side import TokenSide, side
 
 __all__ = ["side"]
 
-OPEN = {"openid_configuration", "oauth_metadata", "jwks", "token", "revoke", "userinfo"}
+OPEN = {"openid_configuration", "oauth_metadata", "jwks", "par", "token", "revoke", "userinfo"}
 ORIGIN = {"Origin": "https://spa.example"}
 
 

@@ -35,7 +35,8 @@ REGISTERED = frozenset(
     frontchannel_logout_supported frontchannel_logout_session_supported backchannel_logout_supported
     backchannel_logout_session_supported pushed_authorization_request_endpoint
     require_pushed_authorization_requests authorization_response_iss_parameter_supported
-    dpop_signing_alg_values_supported prompt_values_supported""".split()
+    dpop_signing_alg_values_supported prompt_values_supported require_signed_request_object
+    authorization_signing_alg_values_supported authorization_details_types_supported""".split()
 )
 """Names of the IANA registry of authorization server metadata that a provider of this kind may use."""
 
@@ -136,14 +137,29 @@ def test_values_are_those_the_code_goes_by(side: TokenSide) -> None:
     assert openid["ui_locales_supported"] == ["en"]
 
 
-def test_what_is_not_offered_is_denied_aloud(side: TokenSide) -> None:
-    """`request_uri_parameter_supported` means true when it is left out (Discovery section 3)."""
-    openid, _ = documents(side)
-    assert openid["request_parameter_supported"] is False
-    assert openid["request_uri_parameter_supported"] is False
+def test_what_is_not_offered_is_not_said(side: TokenSide) -> None:
+    """Off for this tenant: legacy response types, pushing of everybody's requests, authorization details."""
+    for document in documents(side):
+        assert "implicit" not in document["grant_types_supported"]
+        for name in (
+            "require_pushed_authorization_requests",
+            "require_signed_request_object",
+            "authorization_details_types_supported",
+        ):
+            assert name not in document
+        assert not [value for value in document.values() if isinstance(value, list) and "none" in value[1:]]
+
+
+def test_requests_may_be_signed_and_lie_elsewhere(side: TokenSide) -> None:
+    """What is said of request objects is shown in `test_jar.py`; those of other algorithms are refused there."""
+    openid, oauth = documents(side)
+    assert openid["request_parameter_supported"] is True
+    assert openid["request_uri_parameter_supported"] is True
+    assert openid["require_request_uri_registration"] is True
     assert openid["claims_parameter_supported"] is True
-    assert "request_object_signing_alg_values_supported" not in openid
-    assert not [value for value in openid.values() if isinstance(value, list) and "none" in value[1:]]
+    for document in (openid, oauth):
+        found = document["request_object_signing_alg_values_supported"]
+        assert found == list(client_metadata.REQUEST_OBJECT_ALGORITHMS)
 
 
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
