@@ -176,12 +176,12 @@ def begin(turn: Turn, user_id: str, email: str | None, method: str, *, known: bo
     )
 
 
-def end(attempt: Attempt, reason: str | None, user: User, method: Method) -> Outcome:
+def end(attempt: Attempt, reason: str | None, user: User | None, method: Method) -> Verified | Failed:
     """What a counted try came to; `reason` says why it is not good."""
     parts = pages.services()
     attempts = Attempts(parts.state, floor_seconds=parts.sign_in_floor_seconds)
-    if reason is not None:
-        return attempts.failed(attempt, reason)
+    if reason is not None or user is None:
+        return attempts.failed(attempt, reason or "user.unknown")
     attempts.succeeded(attempt)
     return Verified(user.id, user.epoch, method, attempt.known_device)
 

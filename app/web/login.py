@@ -19,6 +19,7 @@ from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
 from app.web import (
     consent_page,
+    email_sign_in,
     endings,
     errors,
     factor_pages,
@@ -38,6 +39,7 @@ from app.web.turns import Turn
 
 def register(app: Flask) -> None:
     """Add the pages."""
+    email_sign_in.register(app)
     app.add_url_rule("/sign-in", "sign_in", start_sign_in, methods=["GET"])
     app.add_url_rule("/interaction/<interaction_id>", "interaction", _show, methods=["GET"])
     app.add_url_rule("/interaction/<interaction_id>", "interaction_step", _take_step, methods=["POST"])

@@ -56,10 +56,11 @@ class PageForm(FlaskForm):
 
 
 class SignInForm(PageForm):
-    """The sign-in page."""
+    """The sign-in page. `way` is `email` where a message is wanted in place of the password."""
 
     username = _text()
     password = _text()
+    way = _text()
 
 
 class ConsentForm(PageForm):

@@ -13,7 +13,7 @@ from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
 from app.protocols.login.factors.password import PasswordFactor
-from app.web import branding, errors, i18n, lockout, pages, turns
+from app.web import branding, email_sign_in, errors, i18n, lockout, pages, turns
 from app.web.i18n import later
 from app.web.page_forms import SignInForm, make_token
 from app.web.standings import Standing
@@ -30,15 +30,22 @@ _WHY = {
 
 def show(turn: Turn, standing: Standing) -> Response:
     """The form, and why somebody who is signed in sees it."""
+    if email_sign_in.is_under_way(turn):
+        return email_sign_in.show(turn, standing)
     reason = standing.step.reason if isinstance(standing.step, Need) else ""
     return page(turn, reason=reason, user=standing.user)
 
 
 def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
-    """One attempt with user name and password."""
+    """One attempt with user name and password, or a message to be sent in place of the password."""
     started = time.monotonic()
     where, parts, asked = turn.where, pages.services(), turn.asked
     login, password = (form.username.data or "").strip(), form.password.data or ""
+    if form.way.data == email_sign_in.WAY and email_sign_in.is_offered(where):
+        sent = email_sign_in.send(turn, login)
+        return _blocked(turn, login, sent) if isinstance(sent, Blocked) else sent
+    if "password" not in where.settings.authentication.methods:
+        return turn
     device = Devices(parts.vault).open(where.id, pages.cookies().read(where, "device"))
     factor = PasswordFactor(
         parts.tenancy, parts.state, parts.passwords, floor_seconds=parts.sign_in_floor_seconds
@@ -46,11 +53,8 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     origin = pages.origin(asked.client_id if asked else None)
     outcome = factor.attempt(where, login, password, device=device, origin=origin)
     if isinstance(outcome, Blocked):
-        errors.note(outcome.reason, "sign-in refused before anything was checked")
         lockout.tell(where, outcome, started)
-        response = page(turn, username=login, fault=_wait(outcome.retry_after_seconds), status=429)
-        response.headers["Retry-After"] = str(outcome.retry_after_seconds)
-        return response
+        return _blocked(turn, login, outcome)
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in failed")
         return page(turn, username=login, fault=_(WRONG), status=401)
@@ -87,6 +91,8 @@ def page(
         fault=fault,
         username=username,
         can_cancel=asked is not None,
+        has_password="password" in turn.where.settings.authentication.methods,
+        has_email=email_sign_in.is_offered(turn.where),
         forgot=pages.url("forgot_login", interaction_id=turn.found.id) if can_send else "",
         register=pages.url("register_address", interaction_id=turn.found.id) if registers else "",
         links=links(client) if client else [],
@@ -97,6 +103,13 @@ def links(client: ClientRecord) -> list[tuple[str, str]]:
     """What the client says about itself, as it registered it."""
     labels = (("policy_uri", _("Privacy")), ("tos_uri", _("Terms")))
     return [(label, uri) for name, label in labels if (uri := i18n.of_client(client, name))]
+
+
+def _blocked(turn: Turn, login: str, blocked: Blocked) -> Response:
+    errors.note(blocked.reason, "sign-in refused before anything was checked")
+    response = page(turn, username=login, fault=_wait(blocked.retry_after_seconds), status=429)
+    response.headers["Retry-After"] = str(blocked.retry_after_seconds)
+    return response
 
 
 def _wait(seconds: int) -> str:

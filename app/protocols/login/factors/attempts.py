@@ -101,7 +101,8 @@ def _event(attempt: Attempt, reason: str | None) -> Event:
         tenant_id=attempt.tenant.id,
         outcome="failure" if reason else "success",
         reason=reason,
-        user_id=attempt.user_id,
+        # A name nobody has counts as well; on record it is nobody.
+        user_id=None if attempt.user_id.startswith("?") else attempt.user_id,
         email=attempt.email,
         ip=attempt.origin.ip,
         user_agent=attempt.origin.user_agent,
