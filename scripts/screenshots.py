@@ -1,4 +1,4 @@
-"""Photograph every hosted page, phone and desktop, light and dark, into docs/screenshots/."""
+"""Photograph every hosted page, phone and desktop, light and dark, in English and Arabic, into docs/screenshots/."""
 
 import argparse
 import base64
@@ -18,6 +18,7 @@ from tests.browser.tour import TOUR  # noqa: E402
 
 SIZES = {"phone": (390, 720), "desktop": (1280, 760)}
 SCHEMES = ("light", "dark")
+VIEWS = (("en", "phone"), ("en", "desktop"), ("ar", "phone"))
 LONGEST = 1800
 QUANTIZE = (ROOT / "scripts" / "png8.js").read_text()
 
@@ -36,20 +37,23 @@ def main() -> None:
     with folder, site, chromium() as browser:
         workshop = browser.new_page()
         for name in options.pages or TOUR:
-            for size in SIZES:
+            for language, size in VIEWS:
                 for scheme in SCHEMES:
-                    picture = photograph(browser, site, name, size, scheme)
-                    (options.into / f"{name}-{size}-{scheme}.png").write_bytes(quantized(workshop, picture))
+                    picture = photograph(browser, site, name, size, scheme, language)
+                    ending = "" if language == "en" else f"-{language}"
+                    file = options.into / f"{name}-{size}-{scheme}{ending}.png"
+                    file.write_bytes(quantized(workshop, picture))
             print(name, flush=True)
 
 
-def photograph(browser: Browser, site: Site, name: str, size: str, scheme: str) -> bytes:
+def photograph(browser: Browser, site: Site, name: str, size: str, scheme: str, language: str) -> bytes:
     """One page, whole."""
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
+        locale=language,
     )
     try:
         page = context.new_page()

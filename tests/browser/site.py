@@ -13,7 +13,7 @@ from sqlalchemy import delete
 from werkzeug.serving import make_server
 
 from app import create_app, wiring
-from app.domain import admin_links, clients, consents, first_start, one_time_links, tenants, users
+from app.domain import admin_links, branding, clients, consents, first_start, one_time_links, tenants, users
 from app.domain.consents import ISSUER
 from app.domain.models import Group, MailboxMessage, Resource, ResourceScope, UserGroup
 from app.domain.tenants import TenantContext
@@ -31,6 +31,34 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWJhpJk5nZ3Fs"
 API = "https://api.example.com"
 PAYMENTS = "https://payments.example.com"
 
+
+_LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 32"><rect width="120" height="32" rx="16" fill="%s"/>'
+    '<circle cx="16" cy="16" r="8" fill="%s"/><rect x="34" y="12" width="72" height="8" rx="4" fill="%s"/></svg>'
+)
+LOUD: dict[str, Any] = {
+    "name": "Loud & Clear",
+    "logo": _LOGO % ("#c2185b", "#ffffff", "#ffffff"),
+    "logo_dark": _LOGO % ("#f48fb1", "#1a1e21", "#1a1e21"),
+    "show_name": False,
+    "colours": {"brand": "#c2185b"},
+    "radius": 22,
+    "font": "rounded",
+    "texts": {
+        "title": {"en": "Welcome back", "ar": "مرحبًا بعودتك", "de": "Willkommen zurück"},
+        "intro": {"en": "One account for everything we make.", "ar": "حساب واحد لكل ما نصنعه."},
+    },
+    "links": [{"text": {"en": "Help", "ar": "المساعدة"}, "uri": "https://loud.example/help"}],
+    "legal": {"imprint": "https://loud.example/imprint", "privacy": "https://loud.example/privacy"},
+}
+OWN_MARKUP: dict[str, Any] = {
+    "colours": {"brand": "#1b5e20"},
+    "header_html": '<p class="x-banner"><strong>{{ tenant }}</strong>, '
+    '{% if language == "ar" %}للموظفين{% else %}for employees{% endif %}</p>',
+    "footer_html": '<p class="x-note">Made in <a href="https://own.example">our own workshop</a></p>',
+    "css": ".x-banner { background: #1b5e20; color: #fff; padding: 1rem; text-align: center; border-radius: 8px } "
+    ".x-note { text-align: center; padding: 1rem }  .card { border-radius: 0 }",
+}
 
 _MAIL = (
     (
@@ -175,6 +203,7 @@ class Site:
             row.name = "Northwind"
             tenant_id = row.id
             tenants.create(session, slug="rtl", name="شركة الشمال للحلول الرقمية")
+            self._brands(session)
             people_id = tenants.create(session, slug="people", name="Harbour", settings=_PEOPLE).id
         with self.services.tenancy.session(tenant_id, write=True) as session:
             self._people(session)
@@ -225,6 +254,15 @@ class Site:
             "scope": "openid profile email",
         }
         clients.create(session, "docs", {**said, "client_name": "Example Docs"})
+
+    def _brands(self, session: Any) -> None:
+        """A loud tenant, and one with a host and HTML of its own: the same server by its other name."""
+        host = self.base_url.partition("//")[2].replace("localhost", "127.0.0.1")
+        loud = tenants.create(session, slug="loud", name="Loud")
+        own = tenants.create(session, slug="own-markup", name="Own Markup", host=host)
+        self.own_origin = f"http://{host}"
+        for row, said in ((loud, LOUD), (own, OWN_MARKUP)):
+            tenants.update_settings(row, branding.keep_pictures(session, row.id, {"branding": said}))
 
     def _people(self, session: Any) -> None:
         engineering = Group(name="engineering")

@@ -1,5 +1,6 @@
 """Every hosted page in Chromium: accessible, whole at 320 px, readable in both schemes and from right to left."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ MEASURE = """() => ({
   foreign: performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !n.startsWith(location.origin)),
 })"""
 
+ARABIC = re.compile("[\u0621-\u064a]")
+GERMAN_STOPS = ("sign-in-wrong", "consent-sensitive", "account", "first-admin-faults", "expired", "not-found")
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", list(TOUR))
@@ -38,6 +42,38 @@ def test_accessible(browser: Browser, site: Site, name: str, scheme: Any) -> Non
         _check(page)
         page.set_viewport_size({"width": 320, "height": 640})
         _check(page)
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("name", list(TOUR))
+def test_accessible_in_arabic(browser: Browser, site: Site, name: str) -> None:
+    """From right to left, on a phone: nothing scrolls sideways, nothing is left in English but names."""
+    context = browser.new_context(
+        viewport={"width": 320, "height": 640}, locale="ar", reduced_motion="reduce", bypass_csp=True
+    )
+    page = context.new_page()
+    try:
+        TOUR[name](page, site)
+        _check(page)
+        frame = page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]")
+        assert frame == ["ar", "rtl"]
+        assert ARABIC.search(page.inner_text("h1")), page.inner_text("h1")
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("name", GERMAN_STOPS)
+def test_german_fits(browser: Browser, site: Site, name: str) -> None:
+    """The longest words of the languages we have, at 320 px."""
+    context = browser.new_context(
+        viewport={"width": 320, "height": 640}, locale="de", reduced_motion="reduce", bypass_csp=True
+    )
+    page = context.new_page()
+    try:
+        TOUR[name](page, site)
+        _check(page)
+        assert page.evaluate("document.documentElement.lang") == "de"
     finally:
         context.close()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route
 
+from app.web.brand_preview import make_link
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
 
 Stop = Callable[[Page, Site], None]
@@ -118,6 +119,41 @@ def _account_security(page: Page, site: Site) -> None:
     sign_in(page)
 
 
+def _account_sessions(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account/sessions")
+    sign_in(page)
+
+
+def _account_data(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account/data")
+    sign_in(page)
+
+
+def _two_accounts(page: Page, site: Site) -> None:
+    page.goto(site.base_url)
+    sign_in(page)
+    page.goto(site.authorize_url("own", prompt="login"))
+    sign_in(page, "bob")
+    page.wait_for_url("**/cb?**")
+
+
+def _account_switcher(page: Page, site: Site) -> None:
+    _two_accounts(page, site)
+    page.goto(f"{site.base_url}/account")
+    page.click("#accounts")
+
+
+def _choose_account(page: Page, site: Site) -> None:
+    _two_accounts(page, site)
+    page.goto(site.authorize_url("own", prompt="select_account"))
+
+
+def _signed_out_of_one(page: Page, site: Site) -> None:
+    _two_accounts(page, site)
+    page.goto(site.base_url)
+    page.click("#sign-out")
+
+
 def _account_applications(page: Page, site: Site) -> None:
     site.allow_everything("alice")
     page.goto(f"{site.base_url}/account/applications")
@@ -154,6 +190,19 @@ def _mailbox(page: Page, site: Site) -> None:
 
 def _right_to_left(page: Page, site: Site) -> None:
     page.goto(f"{site.base_url}/t/rtl/")
+
+
+def _branded(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/t/loud/")
+
+
+def _own_markup(page: Page, site: Site) -> None:
+    page.goto(f"{site.own_origin}/sign-in")
+
+
+def _brand_preview(page: Page, site: Site) -> None:
+    proposed = {"name": "Northwind Traders", "colours": {"brand": "#7a1fa2"}, "radius": 2}
+    page.goto(make_link(site.services, site.demo.tenant, proposed))
 
 
 def _forget_interaction(page: Page, site: Site) -> None:
@@ -287,6 +336,11 @@ TOUR: dict[str, Stop] = {
     "start-signed-out": _start_signed_out,
     "account": _account,
     "account-security": _account_security,
+    "account-sessions": _account_sessions,
+    "account-data": _account_data,
+    "account-switcher": _account_switcher,
+    "choose-account": _choose_account,
+    "signed-out-of-one": _signed_out_of_one,
     "account-applications": _account_applications,
     "account-applications-empty": _account_applications_empty,
     "sign-out": _sign_out,
@@ -315,4 +369,7 @@ TOUR: dict[str, Stop] = {
     "account-delete": _account_delete,
     "mailbox": _mailbox,
     "right-to-left": _right_to_left,
+    "branded": _branded,
+    "own-markup": _own_markup,
+    "brand-preview": _brand_preview,
 }
