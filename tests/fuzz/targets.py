@@ -25,6 +25,13 @@ SCOPE_WORDS = (
     "nobodys",
 )
 
+_TOKEN_TYPES = st.sampled_from(
+    [
+        f"urn:ietf:params:oauth:token-type:{kind}"
+        for kind in ("access_token", "refresh_token", "id_token", "jwt", "x")
+    ]
+)
+
 PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "account": st.sampled_from(["another", "0" * 36, "x"]),
     "attributes": values.json_bombs(),
@@ -96,6 +103,15 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "token": values.tokens("access", "opaque", "refresh", "id_token", "code"),
     "token_type_hint": st.sampled_from(["access_token", "refresh_token", "id_token"]),
     "ui_locales": values.words("en", "de-DE", "se"),
+    "actor_token": values.tokens("access", "opaque", "id_token"),
+    "actor_token_type": _TOKEN_TYPES,
+    "assertion": values.tokens("id_token", "access"),
+    "audience": values.uris((API, OPAQUE_API, "https://nobody.example")),
+    "requested_token_type": _TOKEN_TYPES,
+    "subject_token": values.tokens("access", "opaque", "refresh", "id_token", "code"),
+    "subject_token_type": _TOKEN_TYPES,
+    "user_code": st.sampled_from(["WDJB-MJHT", "wdjbmjht", "AAAA-AAAA", "é" * 8, "x" * 900]),
+    "device_code": st.sampled_from(["d" * 43, "d" * 900, "é"]),
     "username": st.sampled_from([USERNAME, "alice@example.com", "nobody", "İ" * 50, "u" * 300]),
 }
 """What is particular to each parameter; `values.hostile()` goes for all of them."""
@@ -236,6 +252,52 @@ TARGETS: tuple[Target, ...] = (
         share=2,
     ),
     Target(
+        "device_authorization",
+        ("POST",),
+        "/device_authorization",
+        ("scope", "resource", "claims", "max_age", "acr_values", "id_token_hint", "authorization_details", "request", *CLIENT),
+        {"scope": "openid read"},
+        basic=True,
+        share=2,
+    ),
+    Target(
+        "token",
+        ("POST",),
+        "/token",
+        ("grant_type", "device_code", *CLIENT),
+        {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "d" * 43},
+        basic=True,
+    ),
+    Target(
+        "token",
+        ("POST",),
+        "/token",
+        ("grant_type", "assertion", "scope", "resource", *CLIENT),
+        {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": Fresh("id_token")},
+        basic=True,
+        share=2,
+    ),
+    Target(
+        "token",
+        ("POST",),
+        "/token",
+        (
+            "grant_type", "subject_token", "subject_token_type", "actor_token", "actor_token_type",
+            "requested_token_type", "scope", "resource", "audience", "authorization_details", *CLIENT,
+        ),
+        {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": Fresh("access"),
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        },
+        basic=True,
+        share=3,
+    ),
+    Target("device", ("GET",), "/device", ("user_code",), {"user_code": "WDJB-MJHT"}, setting=_signed_in),
+    Target("device_done", ("GET",), "/device/done", setting=_signed_in),
+    Target("device_refused", ("GET",), "/device/refused"),
+    Target("device_qr", ("GET",), "/device/qr.svg", ("user_code",), {"user_code": "WDJB-MJHT"}),
+    Target(
         "token",
         ("POST",),
         "/token",
@@ -335,6 +397,15 @@ TARGETS: tuple[Target, ...] = (
         {"csrf_token": Fresh("csrf"), "consent": Fresh("consent"), "step": "withdraw"},
         setting=_signed_in,
         share=2,
+    ),
+    Target("sign_in_link", ("GET",), "/interaction/{}/email/anything", setting=_interaction()),
+    Target(
+        "interaction_step",
+        ("POST",),
+        "/interaction/{}",
+        ("way", "username", "code", "link", *PAGE_FORM),
+        {"step": "email"},
+        setting=_interaction(prompt="login"),
     ),
     Target("interaction", ("GET",), "/interaction/{}", setting=_interaction()),
     Target(

@@ -14,6 +14,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.domain import admin_links, invitations, one_time_links
+from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Authenticator, Consent, MailboxMessage, Role
 from app.domain.tenants import TenantContext
 from app.infra import outbox
@@ -193,6 +194,50 @@ def par(world: World) -> list[TestResponse]:
     return [stolen, foreign, unknown]
 
 
+def waiting_device(world: World) -> tuple[str, dict[str, Any]]:
+    """A device that waits at A, of a client both tenants have."""
+    client_id = f"tv-{secrets.token_hex(4)}"
+    for side in (world.a, world.b):
+        browserless.new_public_client(
+            side.services, side.tenant, client_id, grant_types=[DEVICE_CODE], redirect_uris=[]
+        )
+    answer = world.a.fresh().post("/device_authorization", form={"client_id": client_id, "scope": "openid"})
+    assert answer.status_code == 200, answer.text
+    return client_id, answer.json
+
+
+def device_authorization(world: World) -> list[TestResponse]:
+    """A's client is nobody at B, and what waits at A is unknown there, even to the client of the same name."""
+    client_id, found = waiting_device(world)
+    stolen = world.thief().post("/device_authorization", form={"scope": "openid"}, headers=world.a.svc.basic)
+    assert stolen.status_code == 401
+    form = {"grant_type": DEVICE_CODE, "device_code": found["device_code"], "client_id": client_id}
+    polled = world.thief().post("/token", form=form)
+    assert polled.json["error"] == "invalid_grant"
+    assert world.a.fresh().post("/token", form=form).json["error"] == "authorization_pending"
+    return [stolen, polled]
+
+
+def device(world: World) -> list[TestResponse]:
+    """A code of A's leads nowhere at B."""
+    _, found = waiting_device(world)
+    answer = world.thief().get("/device", query={"user_code": found["user_code"]})
+    assert answer.status_code == 400
+    assert world.a.fresh().get("/device", query={"user_code": found["user_code"]}).status_code == 303
+    return [answer]
+
+
+def device_page(path: str, **query: str) -> Callable[[World], list[TestResponse]]:
+    """What says nothing of anybody."""
+
+    def check(world: World) -> list[TestResponse]:
+        answer = world.thief().get(path, query=query)
+        assert answer.status_code == 200
+        return [answer]
+
+    return check
+
+
 def token(world: World) -> list[TestResponse]:
     refresh = {
         "grant_type": "refresh_token",
@@ -324,12 +369,21 @@ def remove_factor(world: World) -> list[TestResponse]:
         session.add(row)
         session.flush()
         target = row.id
-    answer = world.b.http.post("/account/factors", form={"csrf_token": csrf, "step": "remove", "target": target})
+    answer = world.b.http.post(
+        "/account/factors", form={"csrf_token": csrf, "step": "remove", "target": target}
+    )
     assert answer.status_code == 404
     with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
         row = session.get_one(Authenticator, (world.a.tenant.id, target))
         session.delete(row)
     return [answer, *forged("/account/factors", {"step": "remove", "target": target})(world)]
+
+
+def sign_in_link(world: World) -> list[TestResponse]:
+    """A link of A's interaction, whatever its secret, is none at B."""
+    answer = world.thief().get(f"/interaction/{world.interaction_id}/email/{'x' * 43}")
+    assert "Nobody was signed in" in answer.text
+    return [answer]
 
 
 def text_messages(world: World) -> list[TestResponse]:
@@ -425,7 +479,13 @@ def one_time_link(purpose: str, path: str, method: str) -> Callable[[World], lis
     """A link of A's is nobody's at B, and is not used up by the attempt."""
 
     def ask(world: World) -> list[TestResponse]:
-        data = {"email": f"{MARK}@example.com", "roles": [], "groups": [], "by_mail": True, "interaction": None}
+        data = {
+            "email": f"{MARK}@example.com",
+            "roles": [],
+            "groups": [],
+            "by_mail": True,
+            "interaction": None,
+        }
         for_nobody = purpose in (one_time_links.REGISTRATION, one_time_links.INVITATION)
         with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
             user_id = None if for_nobody else world.a.user_id
@@ -553,6 +613,11 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "jwks": jwks,
     "authorize": authorize,
     "par": par,
+    "device_authorization": device_authorization,
+    "device": device,
+    "device_done": device_page("/device/done"),
+    "device_refused": device_page("/device/refused"),
+    "device_qr": device_page("/device/qr.svg", user_code="BBBB-BBBB"),
     "token": token,
     "revoke": revoke,
     "introspect": introspect,
@@ -565,6 +630,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "account_security": signed_in_page("/account/security"),
     "account_data": signed_in_page("/account/data"),
     "account_data_step": forged("/account/data", {"step": "download"}),
+    "sign_in_link": sign_in_link,
     "account_factors": signed_in_page("/account/factors"),
     "account_factors_step": remove_factor,
     "account_factors_totp": signed_in_page("/account/factors/totp"),
@@ -620,7 +686,9 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
         "/api/v1/me/profile", "PATCH", json={"attributes": {"nickname": "N"}}, expected=(200, 400)
     ),
     "api.my_factors": api("/api/v1/me/factors"),
-    "api.rename_my_factor": api("/api/v1/me/factors/<factor>", "PATCH", json={"name": "mine"}, expected=(404,)),
+    "api.rename_my_factor": api(
+        "/api/v1/me/factors/<factor>", "PATCH", json={"name": "mine"}, expected=(404,)
+    ),
     "api.remove_my_factor": api("/api/v1/me/factors/<factor>", "DELETE", expected=(404,)),
     "api.my_recovery_codes": api("/api/v1/me/recovery-codes"),
     "api.new_recovery_codes": api("/api/v1/me/recovery-codes", "POST", expected=(409,)),
