@@ -1,6 +1,6 @@
 """What a new password has to look like (contracts, `authentication.password.preset`)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.tenants import PasswordSettings
@@ -26,6 +26,37 @@ class Rules:
     special: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a password: `length`, `uppercase`, `lowercase`, `digit`, `special`, `own`, `reused` or
+    `breached`. `number` is the length that is wanted."""
+
+    code: str
+    number: int = 0
+
+
+SENTENCES = {
+    "length": "At least {} characters.",
+    "uppercase": "An upper-case letter.",
+    "lowercase": "A lower-case letter.",
+    "digit": "A digit.",
+    "special": "A character that is neither letter nor digit.",
+    "own": "Not your own name or e-mail address with little added.",
+    "reused": "Not one of your last passwords.",
+    "breached": "Not one that is known to have leaked.",
+}
+
+
+class PolicyProblem(Problem):
+    """A password that may not be used (`password.policy`); `faults` say all that is wrong with it."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(
+            "password.policy", " ".join(["This password cannot be used.", *map(sentence, faults)])
+        )
+
+
 def rules(settings: PasswordSettings, *, second_factor: bool = False) -> Rules:
     """The rules of a tenant's preset, for a person who signs in with a second factor or without."""
     if settings.preset == "nist":
@@ -42,9 +73,19 @@ def rules(settings: PasswordSettings, *, second_factor: bool = False) -> Rules:
     return Rules(length, uppercase=True, lowercase=True, digit=True, special=True)
 
 
+def demands(wanted: Rules) -> list[Fault]:
+    """The rules, each as the fault of a password that breaks it."""
+    return [Fault("length", wanted.min_length), *(Fault(code) for code, _ in _classes(wanted))]
+
+
 def describe(wanted: Rules) -> list[str]:
-    """The rules as sentences for the page that asks for a password."""
-    return [f"At least {wanted.min_length} characters.", *(text for text, _ in _classes(wanted))]
+    """The rules as sentences."""
+    return [sentence(fault) for fault in demands(wanted)]
+
+
+def sentence(fault: Fault) -> str:
+    """What a fault asks for, in words."""
+    return SENTENCES[fault.code].format(fault.number)
 
 
 def check(
@@ -53,26 +94,27 @@ def check(
     """Refuse a password that breaks the tenant's rules, or is little more than one of `own`: the person's user name,
     e-mail address and names.
 
-    Raises `Problem` (`password.policy`) whose public text names every rule broken, and `password.invalid`.
+    Raises `PolicyProblem` (`password.policy`) whose public text names every rule broken, and `Problem`
+    (`password.invalid`). What needs more than the password itself is `domain.new_passwords`.
     """
     prepared = normalise(password)
     wanted = rules(settings, second_factor=second_factor)
-    faults = [f"At least {wanted.min_length} characters."] if len(prepared) < wanted.min_length else []
-    faults += [text for text, holds in _classes(wanted) if not any(map(holds, prepared))]
+    faults = [Fault("length", wanted.min_length)] if len(prepared) < wanted.min_length else []
+    faults += [Fault(code) for code, holds in _classes(wanted) if not any(map(holds, prepared))]
     if _is_own(prepared, own):
-        faults.append("Not your own name or e-mail address with little added.")
+        faults.append(Fault("own"))
     if faults:
-        raise Problem("password.policy", " ".join(["This password cannot be used.", *faults]))
+        raise PolicyProblem(faults)
 
 
 def _classes(wanted: Rules) -> list[tuple[str, Callable[[str], bool]]]:
     return [
-        (text, holds)
-        for asked, text, holds in (
-            (wanted.uppercase, "An upper-case letter.", str.isupper),
-            (wanted.lowercase, "A lower-case letter.", str.islower),
-            (wanted.digit, "A digit.", str.isdigit),
-            (wanted.special, "A character that is neither letter nor digit.", lambda c: not c.isalnum()),
+        (code, holds)
+        for asked, code, holds in (
+            (wanted.uppercase, "uppercase", str.isupper),
+            (wanted.lowercase, "lowercase", str.islower),
+            (wanted.digit, "digit", str.isdigit),
+            (wanted.special, "special", lambda c: not c.isalnum()),
         )
         if asked
     ]
