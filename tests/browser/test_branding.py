@@ -66,7 +66,7 @@ def worst_case(browser: Browser, site: Site) -> Any:
     page = context.new_page()
     page.goto(f"{site.base_url}/account")
     sign_in(page)
-    page.wait_for_url("**/account")
+    page.wait_for_selector("#sign-out", state="attached")
     page.goto(f"{site.own_origin}/sign-in")
     yield page
     context.close()
