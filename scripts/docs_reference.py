@@ -97,7 +97,12 @@ def _tenant_settings(
 def _default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return f"`{json.dumps(field.get_default(call_default_factory=True), default=str)}`"
+    return f"`{json.dumps(field.get_default(call_default_factory=True), default=_plain)}`"
+
+
+def _plain(value: object) -> object:
+    """A block within a default: what of it is not usual anyway."""
+    return value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else str(value)
 
 
 def _values(model: type[BaseModel], name: str) -> str:
