@@ -23,11 +23,11 @@ def yardstick(settings: deployment.Settings) -> Any:
 
 
 def bare(settings: deployment.Settings) -> Any:
-    """The whole application on SQLite, its state in memory: no trip to a store."""
+    """The whole application on SQLite, without a state store: no trip to one."""
     from app import wiring
-    from bench.memory_state import MemoryState
+    from bench.no_state import NoState
 
-    return _real_app(settings, services=wiring.build(settings, state=MemoryState()))
+    return _real_app(settings, services=wiring.build(settings, state=NoState()))
 
 
 _real_app = app.create_app

@@ -126,7 +126,7 @@ class ClientSecrets:
         A secret retired before is good no more: two live at the same time.
         """
         row.former_secret_hash = row.former_secret_sealed = row.former_secret_expires_at = None
-        if grace_seconds <= 0:
+        if grace_seconds <= 0 or (row.secret_hash is None and row.secret_sealed is None):
             return
         row.former_secret_hash = row.secret_hash
         if row.secret_sealed is not None:

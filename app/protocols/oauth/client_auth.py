@@ -132,7 +132,7 @@ class ClientAuthentication:
                 self._failed(request, client_id, error)
                 error.headers = CHALLENGE
             raise
-        _add_limits(request, client.client_id, trip)
+        add_limits(request, client.client_id, trip)
         return client
 
     def _verify(self, credentials: Credentials, request: ProtocolRequest, trip: Trip) -> ClientRecord:
@@ -208,7 +208,7 @@ class ClientAuthentication:
         trip.go()
 
 
-def _add_limits(request: ProtocolRequest, client_id: str, trip: Trip) -> None:
+def add_limits(request: ProtocolRequest, client_id: str, trip: Trip) -> None:
     """Ask whether this client may go on: where somebody guessed too often, even the right secret is refused."""
     tenant_id, network = request.tenant.id, network_of(request.remote_address)
     trip.add(CLIENT_FAILURES.look(tenant_id, client_id, network), errors.TOO_MANY_FAILURES)

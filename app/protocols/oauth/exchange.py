@@ -1,7 +1,7 @@
 """One request in hand, and the parts of the server it is answered with."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.domain.authorization_details import Detail, DetailsTypes
 from app.domain.clients import ClientDirectory, ClientRecord
@@ -16,6 +16,7 @@ from app.protocols.oauth import details, errors
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.client_auth import ClientAuthentication
 from app.protocols.oauth.foreign import ForeignTokens
+from app.protocols.oauth.repeated import Repeated
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.sender import UNBOUND, Sender
 from app.protocols.oauth.trip import Trip
@@ -37,6 +38,7 @@ class Parts:
     devices: DevicesPending
     sender: Sender
     details_types: DetailsTypes
+    repeated: Repeated = field(default_factory=Repeated)
 
 
 class Exchange:

@@ -1,0 +1,75 @@
+"""Client credentials requests that were granted before, and come again word for word.
+
+A service asks for the same token with the same words all day. Who it is and what it may have are then known, and stay
+so while its registration and the tenant's resources are the very records they were: any change to either makes them
+others (`infra.cache`). Limits, the token, and the record of it are made anew every time.
+
+Only what says everything by itself is remembered: a secret, and nothing that is good once (an assertion) or shown by
+the connection or a proof (a certificate, DPoP). A request is kept as a digest under a key that dies with the process.
+"""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+
+from app.domain.clients import ClientRecord
+from app.protocols.oauth.audience import Resources, Target
+from app.protocols.oauth.request import ProtocolRequest
+
+GRANT_TYPE = "client_credentials"
+MAX_ENTRIES = 4096
+
+_METHODS = ("client_secret_basic", "client_secret_post")
+_KNOWN = frozenset({"grant_type", "scope", "client_id", "client_secret"})
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a request came to, and the records it came of."""
+
+    client: ClientRecord
+    resources: Resources
+    target: Target
+
+
+class Repeated:
+    """Remembers granted requests. Bounded; the least recently used go first. Safe for threads."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_entries = max_entries
+        self._key = secrets.token_bytes(32)
+        self._entries: OrderedDict[bytes, Granted] = OrderedDict()
+
+    def digest_of(self, request: ProtocolRequest) -> bytes | None:
+        """What a request is called here; None for one that is never remembered."""
+        form, headers = request.form, request.headers
+        if form.get("grant_type") != GRANT_TYPE or "dpop" in headers or request.certificate is not None:
+            return None
+        if not _KNOWN.issuperset(form):
+            return None
+        words = [request.tenant.id, headers.get("authorization", "")]
+        for name, value in form.items():
+            words += (name, value)
+        words += request.repeated.get("resource", ())
+        # No parameter and no header holds a NUL, so that the words cannot be divided in another way.
+        return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), key=self._key).digest()
+
+    def recall(self, digest: bytes) -> Granted | None:
+        """What the request came to before. Whether its records are still those in force is the caller's to see."""
+        found = self._entries.get(digest)
+        if found is not None:
+            with suppress(KeyError):  # another thread may have made room meanwhile
+                self._entries.move_to_end(digest)
+        return found
+
+    def remember(self, request: ProtocolRequest, granted: Granted) -> None:
+        """Keep what a request came to, unless the client's secret may end without its registration changing."""
+        digest, client = self.digest_of(request), granted.client
+        if digest is None or client.has_former_secret or client.token_endpoint_auth_method not in _METHODS:
+            return
+        self._entries[digest] = granted
+        while len(self._entries) > self._max_entries:
+            with suppress(KeyError):
+                self._entries.popitem(last=False)
