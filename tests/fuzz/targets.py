@@ -61,7 +61,8 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
         ["a@example.com", "a@", "@", "a@b@c", "é@é.example", "a" * 400 + "@example.com"]
     ),
     "grant_type": st.sampled_from(
-        ["authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:x:y"]
+        ["authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:x:y",
+         "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
     ),
     "groups": values.words("a", "b"),
     "id_token_hint": values.tokens("id_token", "access"),
@@ -264,26 +265,10 @@ TARGETS: tuple[Target, ...] = (
         "token",
         ("POST",),
         "/token",
-        ("grant_type", "device_code", *CLIENT),
-        {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "d" * 43},
-        basic=True,
-    ),
-    Target(
-        "token",
-        ("POST",),
-        "/token",
-        ("grant_type", "assertion", "scope", "resource", *CLIENT),
-        {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": Fresh("id_token")},
-        basic=True,
-        share=2,
-    ),
-    Target(
-        "token",
-        ("POST",),
-        "/token",
         (
             "grant_type", "subject_token", "subject_token_type", "actor_token", "actor_token_type",
-            "requested_token_type", "scope", "resource", "audience", "authorization_details", *CLIENT,
+            "requested_token_type", "scope", "resource", "audience", "authorization_details", "device_code",
+            "assertion", *CLIENT,
         ),
         {
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -293,7 +278,7 @@ TARGETS: tuple[Target, ...] = (
         basic=True,
         share=3,
     ),
-    Target("device", ("GET",), "/device", ("user_code",), {"user_code": "WDJB-MJHT"}, setting=_signed_in),
+    Target("device", ("GET",), "/device", ("user_code",), setting=_signed_in),
     Target("device_done", ("GET",), "/device/done", setting=_signed_in),
     Target("device_refused", ("GET",), "/device/refused"),
     Target("device_qr", ("GET",), "/device/qr.svg", ("user_code",), {"user_code": "WDJB-MJHT"}),

@@ -19,6 +19,7 @@ from app.infra.outbox import DeliveryFailed
 from app.infra.tenancy import SystemReason
 from app.web import account, links
 from app.web.page_forms import make_token
+from app.protocols.oauth.server import GRANT_TYPES
 from app.web.services import Services
 from tests.conftest import new_tenant
 from tests.fuzz.values import Fresh, Kind, damaged
@@ -58,7 +59,13 @@ class World:
             parties.new_resource(services, self.tenant, identifier, scopes)
         parties.new_resource(services, self.tenant, OPAQUE_API, "peek", access_token_format="opaque")
         self.party: Party = parties.new_client(
-            services, self.tenant, client_id="server", scope=SCOPES + " peek", redirect_uris=[REDIRECT_URI]
+            services,
+            self.tenant,
+            client_id="server",
+            scope=SCOPES + " peek",
+            redirect_uris=[REDIRECT_URI],
+            grant_types=list(GRANT_TYPES),
+            token_exchange={"impersonation": True, "delegation": True, "subject_clients": ["*"], "actors": ["*"]},
         )
         self._public_client()
         self._open_registration()
