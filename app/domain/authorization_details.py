@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, SchemaError
+from jsonschema.protocols import Validator
 from referencing import Registry
 from sqlalchemy import select
 
@@ -52,11 +53,11 @@ class DetailsType:
     always_ask: bool
     words: Mapping[str, str]
     """The sentence by language tag."""
-    validator: Draft202012Validator
+    validator: Validator
 
     def accepts(self, detail: Detail) -> bool:
         """Whether a detail is one of this type."""
-        return bool(self.validator.is_valid(detail))
+        return self.validator.is_valid(detail)
 
     def sentence(self, detail: Detail, languages: Iterable[str]) -> tuple[str, list[tuple[str, str]]]:
         """A detail in words, and whatever of it the words do not say, by name: nothing is granted unseen.
@@ -107,7 +108,7 @@ def words_fault(words: Mapping[str, str]) -> str | None:
     return None
 
 
-def compiled(schema: Mapping[str, Any], name: str) -> Draft202012Validator:
+def compiled(schema: Mapping[str, Any], name: str) -> Validator:
     """The validator of a type's details. Members the schema does not name are refused (RFC 9396 section 5)."""
     whole = dict(schema)
     whole["properties"] = {**whole.get("properties", {}), "type": {"const": name}}

@@ -324,18 +324,18 @@ def test_oidcc_server_client_secret_post(
 def test_oidcc_request_uri_unsigned_supported_correctly_or_rejected_as_unsupported(
     party: RelyingParty, browser: Browser
 ) -> None:
-    """Not supported, which is said."""
-    assert party.metadata["request_uri_parameter_supported"] is False
+    """Unsigned ones are not offered, so that the module is skipped; an address nobody registered is refused aloud."""
+    assert "none" not in party.metadata["request_object_signing_alg_values_supported"]
     callback = party.authorize(browser, request_uri="https://rp.example.com/request.jwt")
-    assert callback.error == "request_uri_not_supported"
+    assert callback.error == "invalid_request_uri"
 
 
 def test_oidcc_unsigned_request_object_supported_correctly_or_rejected_as_unsupported(
     party: RelyingParty, browser: Browser
 ) -> None:
-    """Not supported, which is said rather than the object ignored."""
-    assert party.metadata["request_parameter_supported"] is False
-    assert party.authorize(browser, request=unsigned(**party.request())).error == "request_not_supported"
+    """Unsigned ones are not offered, so that the module is skipped; one is refused aloud rather than ignored."""
+    assert "none" not in party.metadata["request_object_signing_alg_values_supported"]
+    assert party.authorize(browser, request=unsigned(**party.request())).error == "invalid_request_object"
 
 
 def test_oidcc_claims_essential(party: RelyingParty, browser: Browser) -> None:
