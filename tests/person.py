@@ -2,10 +2,13 @@
 
 import re
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import requests
+
+from tests.authenticator_app import AuthenticatorApp
 
 MOST_STEPS = 25
 
@@ -29,6 +32,18 @@ class Page(HTMLParser):
         self.forms: list[Form] = []
         self.refresh = ""
         self.feed(html)
+
+    @property
+    def link_to_app(self) -> str:
+        """Where the page leads that adds an authenticator app, on the page that lets one choose."""
+        found = re.search(r'id="way-totp" href="([^"]+)"', self.html)
+        return urljoin(self.url, unescape(found[1])) if found and not self.form_with("code") else ""
+
+    @property
+    def asks_for_second_factor(self) -> bool:
+        """Whether it is one of the pages about second factors."""
+        steps = {form.fields.get("step") for form in self.forms}
+        return bool(steps & {"factor", "enrol", "recovery-codes"} or self.link_to_app)
 
     def form_with(self, name: str) -> Form | None:
         """The form that has a field or a button of this name or id."""
@@ -74,6 +89,7 @@ class Person:
         self.username, self.password = username, password
         self.session = requests.Session()
         self.session.verify = verify
+        self.app = AuthenticatorApp()
         self.visited: list[str] = []
 
     def walk(self, url: str, until: str) -> str:
@@ -100,7 +116,33 @@ class Person:
             return _refresh_target(response.url, response.headers["Refresh"])
         return page.refresh
 
+    def protect(self, response: requests.Response) -> requests.Response:
+        """Where a page asks for a second factor: add an authenticator app, save the codes, and see where that leads."""
+        for _ in range(4):
+            page = Page(response.url, response.text)
+            if not page.asks_for_second_factor:
+                break
+            response = self._show_second_factor(page)
+            while response.is_redirect:
+                response = self._fetch("get", urljoin(response.url, response.headers["Location"]))
+        return response
+
+    def _show_second_factor(self, page: Page) -> requests.Response:
+        if page.link_to_app:
+            return self._fetch("get", page.link_to_app)
+        form = page.form_with("way")
+        if form is not None:
+            if form.fields["step"] == "enrol":
+                self.app.scan(page.html)
+            form.fields["code"] = self.app.code()
+            return self._submit(form, "verify")
+        form = page.form_with("download")
+        assert form is not None
+        return self._submit(form, "continue")
+
     def _answer(self, response: requests.Response, page: Page) -> requests.Response:
+        if page.asks_for_second_factor:
+            return self._show_second_factor(page)
         if form := page.form_with("password"):
             form.fields |= {"username": self.username, "password": self.password}
             return self._submit(form, "sign-in")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.browser.second_factor import add_app
 from tests.browser.site import PASSWORD, Site
 from tests.browser.tour import sign_in
 
@@ -142,6 +143,7 @@ def test_first_administrator(tab: Page, site: Site) -> None:
     expect(tab.get_by_role("alert")).to_contain_text("At least")
     tab.fill("#password", "a long sentence nobody says")
     tab.click("#continue")
+    add_app(tab)
     expect(tab.get_by_role("heading", level=1)).to_contain_text(name)
 
 

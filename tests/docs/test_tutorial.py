@@ -65,7 +65,12 @@ def become_administrator(browser: requests.Session, issuer: str, log: Path) -> N
     refused = fill_in(browser, link, "continue", username=USERNAME, password="fourteen-chars")
     assert refused.status_code == 400
     assert "15 characters" in refused.text
-    start = fill_in(browser, link, "continue", username=USERNAME, password=PASSWORD)
+    protect = fill_in(browser, link, "continue", username=USERNAME, password=PASSWORD)
+    assert protect.status_code == 200
+    assert "Your organization asks for a second step" in protect.text
+    person = Person(USERNAME, PASSWORD)
+    person.session = browser
+    start = person.protect(protect)
     assert start.status_code == 200
     assert f'Hello, <span dir="auto">{USERNAME}</span>' in start.text
     assert browser.get(link, timeout=20).status_code == 404, "the link works twice"

@@ -14,7 +14,7 @@ from app.kernel import clock
 from app.kernel.errors import Problem
 from app.web.services import Services
 from tests.conftest import Http as Browser
-from tests.protocol.browserless import token_of
+from tests.protocol.browserless import Person, token_of
 
 if TYPE_CHECKING:
     from werkzeug.test import TestResponse
@@ -45,6 +45,9 @@ def test_makes_an_administrator_and_signs_them_in(
     path = link(services, tenant)
     response = fill_in(http, path, http.get(path))
     assert response.status_code == 303
+    assert 'id="sign-in"' in http.get("/").text
+    person = Person(http, "root")
+    person.save_codes(person.enrol(person.follow(response)))
     page = http.get("/")
     assert "Hello, " in page.text
     assert "watchword apply" in page.text
