@@ -152,7 +152,8 @@ def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: Logout
 
 
 def _leave(where: TenantContext, asked: LogoutRequest, *, after_post: bool) -> Response:
-    if oauth.current_session(where) is None:
+    # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
+    if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
         pages.cookies().put(where, None)
     target = asked.target()
     if target is not None:
