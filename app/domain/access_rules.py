@@ -1,7 +1,7 @@
 """From where and when people may work: a tenant's network and hour rules.
 
-They hold wherever somebody gets something: at sign-in, refresh, token exchange and API-key use alike. Whoever asks
-refuses with the reason it gets.
+They hold wherever somebody gets something: at sign-in, refresh and token exchange alike. Whoever asks refuses with the
+reason it gets.
 """
 
 import ipaddress

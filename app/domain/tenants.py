@@ -101,7 +101,7 @@ Cidr = Annotated[str, AfterValidator(_network)]
 
 
 class NetworkSettings(_Block):
-    """From where people may work: at sign-in, refresh, token exchange and API-key use."""
+    """From where people may work: at sign-in, refresh and token exchange."""
 
     allow: Annotated[tuple[Cidr, ...], Field(min_length=1, max_length=1000)] = EVERYWHERE
     bypass_for_sso: bool = False
@@ -119,7 +119,7 @@ def _timezone(value: str) -> str:
 
 
 class HourSettings(_Block):
-    """When people may work: at sign-in, refresh, token exchange and API-key use."""
+    """When people may work: at sign-in, refresh and token exchange."""
 
     timezone: Annotated[str, AfterValidator(_timezone)]
     days: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1, max_length=7)]
