@@ -9,7 +9,11 @@ from tests.interop import deployment
 from tests.live import LiveServer
 from tests.servers import wait_until
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.timeout(180),
+    pytest.mark.parametrize("live", ["granian"], indirect=True),
+]
 
 MACHINE = {
     "client_id": "machine",

@@ -151,7 +151,7 @@ class Sender:
     ) -> Proof:
         if header is None:
             raise errors.DPOP_MISSING()
-        uris = (tenant.issuer + path,)
+        uris: tuple[str, ...] = (tenant.issuer + path,)
         if self._mtls_url:
             uris += (mtls.alias(tenant, self._mtls_url) + path,)
         proof = self._dpop.verify(
@@ -172,6 +172,7 @@ def challenges(realm: str, error: OAuthError, scope: str = "") -> tuple[tuple[st
     A request without a token is told of both schemes and of no error (RFC 6750 section 3.1).
     """
     listed = f'algs="{ALGORITHMS}"'
+    said: tuple[str, ...]
     if error.case is errors.TOKEN_MISSING:
         said = (f'Bearer realm="{realm}"', f'DPoP realm="{realm}", {listed}')
     else:
