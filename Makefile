@@ -53,6 +53,11 @@ bench: $(STAMPS)/test node_modules/.package-lock.json
 docs: $(STAMPS)/test
 	@for script in scripts/docs_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
+## translations: bring translations/*.po up to date and say what is missing; NEW=fr begins another language
+.PHONY: translations
+translations: $(STAMPS)/test
+	@exec $(BIN)/python scripts/translations.py $(if $(NEW),--new $(NEW))
+
 ## screenshots: photograph every hosted page into docs/
 .PHONY: screenshots
 screenshots: $(STAMPS)/test node_modules/.package-lock.json
