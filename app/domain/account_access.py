@@ -29,7 +29,7 @@ def take_back(session: Session, user: User, reason: str, *, revocations: Revocat
 
 
 def disable(session: Session, user: User, *, revocations: Revocations) -> int:
-    """Close an account until it is enabled again: nothing issued to the person works any more. Gives how many grants."""
+    """Close an account until it is enabled: nothing issued to the person works any more. Gives how many grants."""
     if user.disabled_at is None:
         user.disabled_at = clock.now()
     one_time_links.withdraw_of(session, user.id)
