@@ -52,14 +52,14 @@ class Sectors:
             return
         lacking = sorted(set(metadata.get("redirect_uris", ())) - self._listed(uri))
         if lacking:
-            raise _invalid(f"its document does not list {', '.join(lacking)}")
+            raise _disagrees(f"its document does not list {', '.join(lacking)}")
 
     def _listed(self, uri: str) -> frozenset[str]:
         if uri not in self._known:
             try:
                 found = self._fetcher.get(uri, max_bytes=MAX_BYTES, timeout_seconds=TIMEOUT_SECONDS)
             except Problem as fault:
-                raise _invalid(f"its document cannot be read ({fault.code})") from None
+                raise _disagrees(f"its document cannot be read ({fault.code})") from None
             self._known[uri] = _read(found)
         return self._known[uri]
 
@@ -70,11 +70,11 @@ def _read(found: Document) -> frozenset[str]:
     except (ValueError, RecursionError):
         listed = None
     if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-        raise _invalid("its document is no JSON array of redirect URIs")
+        raise _disagrees("its document is no JSON array of redirect URIs")
     return frozenset(listed)
 
 
-def _invalid(what: str) -> Problem:
+def _disagrees(what: str) -> Problem:
     return Problem(
         "client.metadata_invalid", f"The client's metadata is not valid: sector_identifier_uri: {what}"
     )

@@ -15,6 +15,7 @@ from app.infra.state import Op, Outcome
 from app.web.services import Services
 from tests.conftest import Http
 from tests.protocol import parties
+from tests.protocol.prover import Prover
 from tests.protocol.banks import Bank
 from tests.protocol.token_side import TokenSide, side
 
@@ -187,3 +188,23 @@ def test_counter_counts(counted: Counted) -> None:
     assert spent.transactions >= 1
     assert spent.trips >= 2
     assert any("INSERT" in statement for statement in spent.statements)
+
+
+def test_a_bound_token_costs_no_trip_more(counted: Counted) -> None:
+    """The proof's replay record rides in the trip of the limits, and at UserInfo in that of the revocations."""
+    client, prover = counted.client(), Prover(counted.tenant.issuer)
+
+    def ask() -> Any:
+        form = {"grant_type": "client_credentials", "scope": "read"}
+        return counted.post("/token", form, client, headers=prover.header())
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 1)
+    form = counted.code(client, counted.user(), "openid profile").form()
+    token = counted.post("/token", form, client, headers=prover.header()).json["access_token"]
+
+    def show() -> Any:
+        return counted.http.get("/userinfo", headers=prover.at("/userinfo", token))
+
+    spent = _quiet(counted, show, show)
+    assert (spent.transactions, spent.trips) == (1, 1)

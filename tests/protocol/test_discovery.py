@@ -35,7 +35,8 @@ REGISTERED = frozenset(
     frontchannel_logout_supported frontchannel_logout_session_supported backchannel_logout_supported
     backchannel_logout_session_supported pushed_authorization_request_endpoint
     require_pushed_authorization_requests authorization_response_iss_parameter_supported
-    dpop_signing_alg_values_supported prompt_values_supported require_signed_request_object
+    dpop_signing_alg_values_supported prompt_values_supported
+    introspection_signing_alg_values_supported require_signed_request_object
     authorization_signing_alg_values_supported authorization_details_types_supported""".split()
 )
 """Names of the IANA registry of authorization server metadata that a provider of this kind may use."""

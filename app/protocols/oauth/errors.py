@@ -153,20 +153,20 @@ CERTIFICATE_MALFORMED = Case(
 
 # Proof of possession (RFC 9449, RFC 8705)
 def _proof(reason: str, description: str = "The DPoP proof is not valid.") -> Case:
-    return Case("invalid_dpop_proof", f"dpop.{reason}", description)
+    return Case("invalid_dpop_proof", reason, description)
 
 
-DPOP_MISSING = _proof("missing", "A DPoP proof is needed here.")
-DPOP_MALFORMED = _proof("malformed")
-DPOP_TYPE = _proof("type")
-DPOP_ALGORITHM = _proof("algorithm")
-DPOP_KEY = _proof("key")
-DPOP_SIGNATURE = _proof("signature")
-DPOP_METHOD = _proof("method")
-DPOP_URI = _proof("uri")
-DPOP_TIMES = _proof("times")
-DPOP_TOKEN = _proof("token")
-DPOP_REPLAYED = _proof("replayed")
+DPOP_MISSING = _proof("dpop.missing", "A DPoP proof is needed here.")
+DPOP_MALFORMED = _proof("dpop.malformed")
+DPOP_TYPE = _proof("dpop.type")
+DPOP_ALGORITHM = _proof("dpop.algorithm")
+DPOP_KEY = _proof("dpop.key")
+DPOP_SIGNATURE = _proof("dpop.signature")
+DPOP_METHOD = _proof("dpop.method")
+DPOP_URI = _proof("dpop.uri")
+DPOP_TIMES = _proof("dpop.times")
+DPOP_TOKEN = _proof("dpop.token")
+DPOP_REPLAYED = _proof("dpop.replayed")
 DPOP_NONCE = Case("use_dpop_nonce", "dpop.nonce", "Use the nonce of the DPoP-Nonce header.")
 CERTIFICATE_NEEDED = Case(
     "invalid_request",

@@ -109,7 +109,7 @@ SCHEMAS: dict[str, Any] = {
         "required": ["access_token", "token_type", "expires_in"],
         "properties": {
             "access_token": _TEXT,
-            "token_type": {"const": "Bearer"},
+            "token_type": {"enum": ["Bearer", "DPoP"]},
             "expires_in": {"type": "integer"},
             "scope": _TEXT,
             "refresh_token": _TEXT,
