@@ -176,6 +176,7 @@ _ENTRIES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("groups", schema.GroupEntry),
     ("resources", schema.ResourceEntry),
     ("scopes", schema.ScopeEntry),
+    ("authorization_details_types", schema.DetailsTypeEntry),
     ("clients", schema.ClientEntry),
     ("users", schema.UserEntry),
     ("trusted_issuers", schema.TrustedIssuerEntry),
@@ -210,7 +211,8 @@ def _apply() -> str:
 
 
 def _members(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
-    for name, field in model.model_fields.items():
+    for member, field in model.model_fields.items():
+        name = field.alias or member
         nested = name in schema.KEYS and model is not schema.GroupEntry and model is not schema.UserEntry
         values = f"list of [{name}](#{name})" if nested else _values(model, name)
         yield f"`{name}`", _default_of(field), values, field.description or ""
