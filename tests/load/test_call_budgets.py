@@ -18,6 +18,7 @@ from tests.protocol import parties
 from tests.protocol.prover import Prover
 from tests.protocol.banks import Bank
 from tests.protocol.token_side import TokenSide, side
+from tests.protocol.trusted import Issuer
 
 __all__ = ["side"]
 
@@ -179,6 +180,81 @@ def test_discovery_and_jwks_take_neither(counted: Counted, path: str) -> None:
     spent = _quiet(counted, lambda: counted.http.get(path), lambda: counted.http.get(path))
     assert (spent.transactions, spent.trips) == (0, 0)
 
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+
+
+def test_exchange_of_a_clients_token_takes_no_sql_and_two_trips(counted: Counted) -> None:
+    """One to ask whether it was taken back, one to put it on record."""
+    client = counted.client(grant_types=["client_credentials", EXCHANGE], redirect_uris=[], scope="read")
+    token = counted.client_token(client)["access_token"]
+    form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS_TOKEN}
+
+    def ask() -> Any:
+        return counted.post("/token", form, client)
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 2)
+
+
+def test_delegation_of_a_person_takes_one_reading_transaction_and_two_trips(counted: Counted) -> None:
+    client = counted.client(
+        grant_types=["client_credentials", EXCHANGE],
+        redirect_uris=[],
+        scope="read",
+        resource_server_for=[parties.API],
+        token_exchange={"delegation": True},
+    )
+    person = counted.tokens(counted.client(), counted.user(), "openid read", resources=(parties.API,))
+    form = {
+        "grant_type": EXCHANGE,
+        "subject_token": person["access_token"],
+        "subject_token_type": ACCESS_TOKEN,
+        "actor_token": counted.client_token(client)["access_token"],
+        "actor_token_type": ACCESS_TOKEN,
+    }
+
+    def ask() -> Any:
+        return counted.post("/token", form, client)
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (1, 2)
+    assert len([s for s in spent.statements if not s.startswith(("BEGIN", "SELECT set_config"))]) == 1
+
+
+def test_an_assertion_takes_no_sql_and_two_trips(counted: Counted) -> None:
+    """One for its one use, one to put the token on record."""
+    client = counted.client(grant_types=[JWT_BEARER], redirect_uris=[], scope="read")
+    issuer = Issuer("https://budget.example")
+    rule = {
+        "name": "x",
+        "match": {"kind": "job"},
+        "client": client.client_id,
+        "client_authentication": "none",
+    }
+    issuer.trusted_by(counted.services, counted.tenant, rules=[rule])
+
+    def ask() -> Any:
+        assertion = issuer.token(counted.tenant.issuer, kind="job")
+        return counted.post("/token", {"grant_type": JWT_BEARER, "assertion": assertion})
+
+    spent = _quiet(counted, ask, ask)
+    assert (spent.transactions, spent.trips) == (0, 2)
+
+
+def test_a_waiting_device_takes_no_sql_and_one_trip_a_question(counted: Counted) -> None:
+    """Refused, it takes one more: the refusal goes on record."""
+    client = counted.client(grant_types=[DEVICE], redirect_uris=[], scope="openid")
+    asked = counted.post("/device_authorization", {"scope": "openid"}, client)
+    assert asked.status_code == 200, asked.text
+    form = {"grant_type": DEVICE, "device_code": asked.json["device_code"]}
+    with counted.counting() as spent:
+        answer = counted.post("/token", form, client)
+    assert answer.json["error"] == "authorization_pending"
+    assert (spent.transactions, spent.trips) == (0, 2)
 
 def test_counter_counts(counted: Counted) -> None:
     """A gate that cannot close is none."""
