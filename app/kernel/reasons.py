@@ -183,6 +183,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "prompt.consent": "The client asked for the person's consent anew.",
         "prompt.create": "The client asked for an account to be made.",
         "prompt.login": "The client asked for the person to sign in anew.",
+        "prompt.select_account": "The client, or the person, asked for a choice among accounts.",
         "rate.client_failures": "The client failed to authenticate too often.",
         "rate.limited": "Too many requests in too short a time.",
         "rate.messages": "Too many codes were asked for; no more are sent for a while.",

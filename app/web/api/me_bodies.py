@@ -64,7 +64,7 @@ class RecoveryCodes(Body):
     codes: list[str]
 
 
-class Session(Body):
+class SessionItem(Body):
     """A browser in which the person is signed in."""
 
     id: str
@@ -84,7 +84,7 @@ class Session(Body):
 class SessionList(Body):
     """Every session, this one first, then the one used last."""
 
-    sessions: list[Session]
+    sessions: list[SessionItem]
     fresh_until: dict[str, datetime] = Field(
         description="Until when the sign-in is recent enough, by what it is for (`sessions.reauthenticate_for`)."
     )

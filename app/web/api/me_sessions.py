@@ -13,7 +13,7 @@ from app.kernel.errors import Problem
 from app.web import i18n, pages
 from app.web.api.bearer import Caller
 from app.web.api.bodies import NoQuery
-from app.web.api.me_bodies import Ended, Removed, Session, SessionList
+from app.web.api.me_bodies import Ended, Removed, SessionItem, SessionList
 
 
 def listed(caller: Caller, _query: NoQuery) -> SessionList:
@@ -70,8 +70,8 @@ def _end(caller: Caller, sessions: Sequence[BrowserSession]) -> None:
             audit.record(db, caller.event("session.revoked", target=session.sid))
 
 
-def _shown(view: SessionView) -> Session:
-    return Session(
+def _shown(view: SessionView) -> SessionItem:
+    return SessionItem(
         id=view.id,
         is_current=view.is_current,
         browser=view.agent.browser or None,
