@@ -107,7 +107,7 @@ def _plain(value: object) -> object:
 
 def _values(model: type[BaseModel], name: str) -> str:
     found = model.model_json_schema()
-    described = dict(found["properties"][name])
+    described = dict(found["properties"][model.model_fields[name].alias or name])
     for bound in model.model_fields[name].metadata:
         for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
             if (value := getattr(bound, ours, None)) is not None:
@@ -214,7 +214,7 @@ def _members(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
     for member, field in model.model_fields.items():
         name = field.alias or member
         nested = name in schema.KEYS and model is not schema.GroupEntry and model is not schema.UserEntry
-        values = f"list of [{name}](#{name})" if nested else _values(model, name)
+        values = f"list of [{name}](#{name})" if nested else _values(model, member)
         yield f"`{name}`", _default_of(field), values, field.description or ""
 
 

@@ -6,9 +6,10 @@ windows that began with one request exactly one gets it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from app.infra.state import Delete, Get, Key, Op, Put, PutIfAbsent
+from app.kernel import clock
 from app.kernel.secrets import lookup_hash, new_secret
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"
@@ -27,6 +28,12 @@ class PushedRequest:
     resources: tuple[str, ...]
     signed: bool
     dpop_jkt: str | None
+    expires_at: int = field(default_factory=lambda: clock.timestamp(clock.after(LIFETIME_SECONDS)))
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too late to use it, however long the state store keeps it."""
+        return clock.timestamp(clock.now()) >= self.expires_at
 
     def to_bytes(self) -> bytes:
         """As stored."""

@@ -37,8 +37,10 @@ def pushed_request(draft: Draft) -> None:
     pushed_id = pushed.id_of(request_uri)
     stored = draft.directories.state.execute(pushed.look_up(draft.tenant.id, pushed_id)).results[0]
     found = PushedRequest.from_bytes(stored) if stored is not None else None
-    if found is None or found.client_id != draft.known_client.client_id:
-        raise PUSHED_UNKNOWN("expired or used" if found is None else f"of client {found.client_id}")
+    if found is None or found.expired or found.client_id != draft.known_client.client_id:
+        raise PUSHED_UNKNOWN(
+            "none, or used" if found is None else f"of {found.client_id}, until {found.expires_at}"
+        )
     draft.parameters, draft.resources_asked = found.parameters, found.resources
     draft.repeated = frozenset()
     draft.pushed, draft.signed, draft.dpop_jkt = pushed_id, found.signed, found.dpop_jkt
