@@ -124,6 +124,13 @@ class Revocations:
         until = max(expires_at + timedelta(seconds=MARGIN_SECONDS), _after_tokens())
         self._revoke(session, Mark(tenant_id, "session", session_id, None, until))
 
+    def is_session_over(self, session: Session, tenant_id: str, session_id: str) -> bool:
+        """Whether a browser session was ended for good, by what the database says in this transaction."""
+        asked = select(Revocation.seq).where(
+            Revocation.tenant_id == tenant_id, Revocation.ref == session_id, Revocation.kind == "session"
+        )
+        return session.scalar(asked.limit(1)) is not None
+
     def revoke_user(self, session: Session, tenant_id: str, user_id: str) -> None:
         """Revoke every access token and browser session of a person. An unknown person has none."""
         row = session.scalar(select(User).where(User.tenant_id == tenant_id, User.id == user_id))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.domain import grants
+from app.domain import grants, users
 from app.domain.revocation import Revocations, is_before, mark_key
 from app.domain.tenants import TenantContext
 from app.infra.limits import network_of
@@ -188,6 +188,8 @@ class Sessions:
 
         What lives no longer than the session ends with it: its access tokens, and its grants without `offline_access`.
         """
+        # Whoever writes a grant under the session holds the person as well: it is there already, or will not be.
+        users.hold(database, session.user_id)
         grants.revoke_of_session(database, tenant.id, session.sid, log=self._revocations)
         self._revocations.revoke_session(database, tenant.id, session.sid, session.expires_at)
         self._state.execute(

@@ -36,6 +36,16 @@ def dearest_password_ms(session: Session) -> int:
     return session.scalar(select(func.max(User.password_cost_ms))) or 0
 
 
+def hold(session: Session, user_id: str) -> User | None:
+    """The person of an id, held until the transaction ends: another that holds them as well waits."""
+    return session.scalar(
+        select(User)
+        .where(User.id == user_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 def create(
     session: Session,
     *,

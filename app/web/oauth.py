@@ -1,6 +1,7 @@
 """The authorization endpoint: from a request to a page, or to an answer carried by the browser."""
 
 from collections.abc import Mapping
+
 from flask import Flask, Response, request
 from sqlalchemy.orm import Session
 
@@ -162,42 +163,20 @@ def complete(
 ) -> Redirection | None:
     """Write down consent and grant, make what was asked for, and address the answer.
 
-    None when the consent this stands on was withdrawn, or the account closed, a moment ago. Raises `OAuthError` when
-    a pushed request was answered before.
+    None when the session ended, the consent this stands on was withdrawn, or the account closed, a moment ago. Raises
+    `OAuthError` when a pushed request was answered before.
     """
     parts = pages.services()
-    wanted, details = standings.wanted(asked), asked.authorization_details
     with parts.tenancy.session(where.id, write=True) as db:
-        user = users.get(db, session.user_id)
-        if user is None or user.disabled_at is not None:
+        # Signing out waits for the same row: it comes before this and is seen here, or after it and revokes the grant.
+        user = users.hold(db, session.user_id)
+        is_over = parts.revocations.is_session_over(db, where.id, session.sid)
+        if user is None or user.disabled_at is not None or user.epoch != session.user_epoch or is_over:
             return None
-        standing: list[Consent] | None
-        if allowed_here:
-            standing = consents.allow(db, user.id, client.client_id, wanted, details=details)
-            for consent in standing:
-                audit.record(db, _consent_event(where, session, user, consent))
-        elif client.first_party:
-            standing = []
-        else:
-            standing = consents.covering(db, user.id, client.client_id, wanted, details=details, hold=True)
+        standing = _consents(db, where, asked, client, session, user, allowed_here=allowed_here)
         if standing is None:
             return None
-        acr = assurance.acr_of(tuple(session.amr))
-        grant = grants.create(
-            db,
-            user_id=user.id,
-            client_id=client.client_id,
-            session_id=session.sid,
-            scopes=asked.scopes,
-            resources=asked.resources,
-            auth_time=session.auth_time,
-            amr=session.amr,
-            acr=acr,
-            offline=asked.offline,
-            consents=standing,
-            claims_request=asked.claims,
-            authorization_details=list(details),
-        )
+        grant = _grant(db, asked, client, session, standing)
         if asked.device is not None:
             parts.sessions.add_client(where, session, client.client_id)
             record = _code_record(where, asked, session, user, grant)
@@ -213,6 +192,52 @@ def complete(
     parameters = _answered(where, asked, record, issuance)
     parts.sessions.add_client(where, session, client.client_id)
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
+
+
+def _consents(
+    db: Session,
+    where: TenantContext,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    session: BrowserSession,
+    user: User,
+    *,
+    allowed_here: bool,
+) -> list[Consent] | None:
+    """What the grant stands on: allowed just now, or before. None when that was withdrawn meanwhile."""
+    wanted, details = standings.wanted(asked), asked.authorization_details
+    if allowed_here:
+        standing = consents.allow(db, user.id, client.client_id, wanted, details=details)
+        for consent in standing:
+            audit.record(db, _consent_event(where, session, user, consent))
+        return standing
+    if client.first_party:
+        return []
+    return consents.covering(db, user.id, client.client_id, wanted, details=details, hold=True)
+
+
+def _grant(
+    db: Session,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    session: BrowserSession,
+    standing: list[Consent],
+) -> Grant:
+    return grants.create(
+        db,
+        user_id=session.user_id,
+        client_id=client.client_id,
+        session_id=session.sid,
+        scopes=asked.scopes,
+        resources=asked.resources,
+        auth_time=session.auth_time,
+        amr=session.amr,
+        acr=assurance.acr_of(tuple(session.amr)),
+        offline=asked.offline,
+        consents=standing,
+        claims_request=asked.claims,
+        authorization_details=list(asked.authorization_details),
+    )
 
 
 def _front_channel(

@@ -169,3 +169,4 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("terms_agreed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("users", sa.Column("last_signed_in_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("users", sa.Column("delete_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("ix_revocations_tenant_id_ref", "revocations", ["tenant_id", "ref"])

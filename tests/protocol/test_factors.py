@@ -522,3 +522,27 @@ def _redeem(person: Person, page: "TestResponse") -> dict[str, Any]:
     }
     found: dict[str, Any] = person.http.post("/token", form=form).json
     return found
+
+
+def test_no_grant_under_a_session_that_ended_a_moment_ago(
+    person: Person, services: Services, tenant: TenantContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed out between the look at the session and the transaction that writes the grant."""
+    from app.domain import grants
+    from app.web import oauth
+
+    person.through()
+    original = oauth.complete
+
+    def late(where: Any, asked: Any, client: Any, session: Any, **options: Any) -> Any:
+        with services.tenancy.session(tenant.id, write=True) as db:
+            services.sessions.end(db, tenant, session)
+        return original(where, asked, client, session, **options)
+
+    monkeypatch.setattr(oauth, "complete", late)
+    made: list[Any] = []
+    create = grants.create
+    monkeypatch.setattr(grants, "create", lambda *args, **kw: made.append(kw) or create(*args, **kw))
+    page = person.authorize()
+    assert made == []
+    assert 'id="sign-in"' in page.text

@@ -133,6 +133,7 @@ class Revocation(TenantStamped, Model):
     """When the last token this could concern is gone by itself."""
 
 
+Index("ix_revocations_tenant_id_ref", Revocation.tenant_id, Revocation.ref)
 Index("ix_grants_tenant_id_user_id", Grant.tenant_id, Grant.user_id)
 Index("ix_grants_tenant_id_client_id", Grant.tenant_id, Grant.client_id)
 Index("ix_refresh_families_tenant_id_grant_id", RefreshFamily.tenant_id, RefreshFamily.grant_id)
