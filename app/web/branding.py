@@ -5,6 +5,7 @@ its digest and may be kept for ever.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from werkzeug.exceptions import NotFound
 
 from app.domain import branding, custom_markup, pictures
 from app.domain.branding import PICTURES, STORED, BrandingSettings
+from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.clients import ClientRecord
 from app.domain.models import TenantAsset
 from app.domain.tenants import TenantContext
@@ -38,6 +40,7 @@ LOGO_RETRY_SECONDS = 600
 LOGO_TIMEOUT_SECONDS = 3.0
 
 _LEGAL = (("imprint", later("Legal notice")), ("privacy", later("Privacy")), ("terms", later("Terms")))
+_CLIENT_ID = re.compile(CLIENT_ID_PATTERN)
 _TYPES = {extension: kind for kind, extension in pictures.EXTENSIONS.items()}
 
 
@@ -174,7 +177,8 @@ def _picture(name: str) -> Response:
 def _client_logo() -> Response:
     """A client's logo, fetched when it is first asked for and once a day after that."""
     where = pages.tenant()
-    client = pages.services().clients.get(where.id, request.args.get("client_id", ""))
+    client_id = request.args.get("client_id", "")
+    client = pages.services().clients.get(where.id, client_id) if _CLIENT_ID.fullmatch(client_id) else None
     uri = i18n.of_client(client, "logo_uri") if client else ""
     if client is None or not uri:
         raise NotFound
