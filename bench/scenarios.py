@@ -1,6 +1,7 @@
 """What is asked of each server, request by request."""
 
 import base64
+import hashlib
 import json
 import timeit
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from app.domain import codes, consents, grants, users
 from app.domain.codes import CodeRecord
 from app.infra.signing import SigningKeyHandle, sign
 from app.kernel import clock
+from app.kernel.ids import new_token_id
+from app.kernel.secrets import b64url
 from bench.deployments import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, RESOURCE, Running
 from bench.load import Connection, request
 
@@ -56,6 +59,17 @@ def _client_credentials(running: Running) -> bytes:
     return post(running, "/token", [("grant_type", "client_credentials"), ("scope", "read")])
 
 
+def _token_exchange(running: Running) -> bytes:
+    """A client narrows a token of its own: what an exchange costs besides the token it gives."""
+    token = answer(running, _client_credentials(running))["access_token"]
+    form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", token),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ]
+    return post(running, "/token", form)
+
+
 def _introspection(running: Running) -> bytes:
     token = answer(running, _client_credentials(running))["access_token"]
     return post(running, "/introspect", [("token", token)])
@@ -81,12 +95,12 @@ def _codes(client_id: str) -> Callable[[Running, int], list[bytes]]:
     return prepare
 
 
-def _make_codes(running: Running, count: int, client_id: str) -> list[str]:
+def _make_codes(running: Running, count: int, client_id: str, *resources: str) -> list[str]:
     """Codes as the authorization endpoint makes them, without anybody signing in."""
     services = running.services
     assert services is not None
     tenant = services.tenants.default()
-    scopes, resources = ("offline_access", "openid", "read"), (RESOURCE,)
+    scopes, resources = ("offline_access", "openid", "read"), resources or (RESOURCE,)
     moment = clock.now()
     made = []
     with services.tenancy.session(tenant.id, write=True) as session:
@@ -143,10 +157,60 @@ def _refreshes(running: Running, count: int) -> list[bytes]:
     return [post(running, "/token", [("grant_type", "refresh_token"), ("refresh_token", t)]) for t in tokens]
 
 
+def _proofs(
+    running: Running, count: int, key: SigningKeyHandle, method: str, path: str, **more: str
+) -> list[str]:
+    """A proof for each request (RFC 9449): a client makes a new one every time, here before the clock starts."""
+    head = {"jwk": {name: key.public_jwk[name] for name in ("kty", "crv", "x", "y")}}
+    moment = clock.timestamp(clock.now())
+    claims = {"htm": method, "htu": running.url + path, "iat": moment, **more}
+    return [sign({**claims, "jti": new_token_id()}, key, "dpop+jwt", head) for _ in range(count)]
+
+
+def _bound_client_credentials(running: Running, count: int) -> list[bytes]:
+    form = [("grant_type", "client_credentials"), ("scope", "read")]
+    proofs = _proofs(running, count, SigningKeyHandle.generate("ES256"), "POST", "/token")
+    return [
+        request("POST", running.url + "/token", form=form, Authorization=basic(), DPoP=proof)
+        for proof in proofs
+    ]
+
+
+def _userinfo_token(running: Running, key: SigningKeyHandle | None) -> str:
+    """A person's access token, bound to the key if there is one."""
+    (code,) = _make_codes(running, 1, CLIENT_ID, running.url)
+    form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", REDIRECT_URI),
+        ("code_verifier", VERIFIER),
+    ]
+    proof = {} if key is None else {"DPoP": _proofs(running, 1, key, "POST", "/token")[0]}
+    made = request("POST", running.url + "/token", form=form, Authorization=basic(), **proof)
+    return answer(running, made)["access_token"]
+
+
+def _userinfo(running: Running) -> bytes:
+    token = _userinfo_token(running, None)
+    return request("GET", running.url + "/userinfo", Authorization=f"Bearer {token}")
+
+
+def _bound_userinfo(running: Running, count: int) -> list[bytes]:
+    key = SigningKeyHandle.generate("ES256")
+    token = _userinfo_token(running, key)
+    ath = b64url(hashlib.sha256(token.encode()).digest())
+    return [
+        request("GET", running.url + "/userinfo", Authorization=f"DPoP {token}", DPoP=proof)
+        for proof in _proofs(running, count, key, "GET", "/userinfo", ath=ath)
+    ]
+
+
 H = Scenario("H: an empty Flask route", _same(lambda r: request("GET", r.url + "/")))
 
 STATELESS = (
     Scenario("client credentials", _same(_client_credentials)),
+    Scenario("client credentials, DPoP", _bound_client_credentials),
+    Scenario("token exchange", _same(_token_exchange)),
     Scenario("introspection", _same(_introspection)),
     Scenario("discovery", _same(lambda r: request("GET", r.url + "/.well-known/openid-configuration"))),
     Scenario("jwks", _same(lambda r: request("GET", r.url + "/jwks"))),
@@ -156,6 +220,8 @@ STATEFUL = (
     Scenario("code to tokens, ES256", _codes(CLIENT_ID), 0.25),
     Scenario("code to tokens, RS256", _codes(CLIENT_ID + "-rs256"), 0.25),
     Scenario("refresh with rotation", _refreshes, 0.25),
+    Scenario("UserInfo, bearer", _same(_userinfo), 0.25),
+    Scenario("UserInfo, DPoP", _bound_userinfo, 0.25),
 )
 
 

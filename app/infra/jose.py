@@ -7,7 +7,7 @@ Keys are found among those the caller trusts; `jwk`, `jku`, `x5c` and `x5u` of a
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ __all__ = [
     "thumbprint",
     "unverified",
     "verify",
+    "verify_with",
 ]
 
 ASYMMETRIC_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
@@ -131,11 +132,7 @@ def verify(
     `token.unknown_key` says that a key set fetched anew might help.
     """
     header, claims, raw = _parse(token, max_bytes)
-    alg = header["alg"]
-    if alg not in algorithms or alg == "none":
-        raise InvalidToken("token.algorithm", f"algorithm {_shown(alg)} is not accepted here")
-    if typ is not None and _media_type(header.get("typ")) != _media_type(typ):
-        raise InvalidToken("token.type", f"type {_shown(header.get('typ'))} instead of {typ}")
+    alg = _checked_algorithm(header, algorithms, typ)
     candidates = [key for key in keys if alg in key.algorithms and _matches(key.kid, header.get("kid"))]
     if not candidates:
         raise InvalidToken("token.unknown_key", f"no {alg} key with kid {_shown(header.get('kid'))}")
@@ -144,6 +141,37 @@ def verify(
             "token.signature", f"the signature is not one of {len(candidates)} candidate keys'"
         )
     return Verified(header, claims)
+
+
+def verify_with(
+    token: str,
+    find: Callable[[Mapping[str, Any]], VerificationKey],
+    *,
+    algorithms: Collection[str],
+    typ: str,
+    max_bytes: int = MAX_TOKEN_BYTES,
+) -> Verified:
+    """As `verify`, with the one key `find` gives for a header: for proofs that bring their own (RFC 9449).
+
+    Raises `InvalidToken`, and what `find` raises.
+    """
+    header, claims, raw = _parse(token, max_bytes)
+    alg = _checked_algorithm(header, algorithms, typ)
+    key = find(header)
+    if alg not in key.algorithms:
+        raise InvalidToken("token.unknown_key", f"the key is none of {alg}")
+    if not _signed_by(key, raw, alg):
+        raise InvalidToken("token.signature", "the signature is not the key's")
+    return Verified(header, claims)
+
+
+def _checked_algorithm(header: Mapping[str, Any], algorithms: Collection[str], typ: str | None) -> str:
+    alg: str = header["alg"]
+    if alg not in algorithms or alg == "none":
+        raise InvalidToken("token.algorithm", f"algorithm {_shown(alg)} is not accepted here")
+    if typ is not None and _media_type(header.get("typ")) != _media_type(typ):
+        raise InvalidToken("token.type", f"type {_shown(header.get('typ'))} instead of {typ}")
+    return alg
 
 
 def unverified(token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> Verified:

@@ -134,22 +134,25 @@ _FAULTS: Mapping[str, Case] = {
 
 def _signed(proof: str) -> tuple[Mapping[str, Any], str]:
     """The claims and the key's thumbprint of a proof that its own key signed (section 4.3)."""
-    try:
-        header = jose.unverified(proof, max_bytes=MAX_BYTES).header
-        if header["alg"] not in ALGORITHMS:
-            raise errors.DPOP_ALGORITHM(ascii(header["alg"])[:80])
+    jkts = []
+
+    def find(header: Mapping[str, Any]) -> VerificationKey:
         jwk = header.get("jwk")
         if not isinstance(jwk, dict):
-            raise errors.DPOP_KEY("no jwk in the header")
+            raise InvalidKeys("no jwk in the header")
         if not _PRIVATE.isdisjoint(jwk):
-            raise errors.DPOP_KEY("the jwk holds a private or symmetric key")
+            raise InvalidKeys("the jwk holds a private or symmetric key")
         key, jkt = _key(_members(jwk))
-        found = jose.verify(proof, (key,), algorithms=ALGORITHMS, typ=TYPE, max_bytes=MAX_BYTES)
+        jkts.append(jkt)
+        return key
+
+    try:
+        found = jose.verify_with(proof, find, algorithms=ALGORITHMS, typ=TYPE, max_bytes=MAX_BYTES)
     except InvalidToken as fault:
         raise _FAULTS.get(fault.code, errors.DPOP_MALFORMED)(f"{fault.code}: {fault.detail}") from None
     except InvalidKeys as fault:
         raise errors.DPOP_KEY(str(fault)) from None
-    return found.claims, jkt
+    return found.claims, jkts[0]
 
 
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
