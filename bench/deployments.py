@@ -34,7 +34,7 @@ tenants:
       - client_id: {CLIENT_ID}
         client_secret: {CLIENT_SECRET}
         redirect_uris: ["{REDIRECT_URI}"]
-        grant_types: [authorization_code, refresh_token, client_credentials]
+        grant_types: [authorization_code, refresh_token, client_credentials, "urn:ietf:params:oauth:grant-type:token-exchange"]
         scope: openid offline_access read
         default_resources: ["{RESOURCE}"]
         first_party: true

@@ -48,6 +48,7 @@ class Issuer:
         }
         said = {name: value for name, value in said.items() if value is not None}
         head = {"alg": self.alg, "kid": key.kid, "typ": "JWT", **(header or {})}
+        head = {name: value for name, value in head.items() if value is not None}
         algorithms = [head["alg"]] if head["alg"] in JWSRegistry.algorithms else None
         return jwt.encode(head, said, key, algorithms=algorithms)
 
