@@ -13,6 +13,7 @@ COPY app/ app/
 COPY templates/ templates/
 COPY static/ static/
 COPY migrations/ migrations/
+COPY translations/ translations/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index -w /wheels . \
     && /opt/watchword/bin/pip install --no-deps --no-index /wheels/*.whl \
     && /opt/watchword/bin/python -m compileall -q /opt/watchword \

@@ -61,8 +61,16 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
         ["a@example.com", "a@", "@", "a@b@c", "é@é.example", "a" * 400 + "@example.com"]
     ),
     "grant_type": st.sampled_from(
-        ["authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:x:y",
-         "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
+        [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "password",
+            "implicit",
+            "urn:x:y",
+            "urn:ietf:params:oauth:grant-type:device_code",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ]
     ),
     "groups": values.words("a", "b"),
     "id_token_hint": values.tokens("id_token", "access"),
@@ -449,15 +457,15 @@ TARGETS: tuple[Target, ...] = (
         ("POST",),
         "/language",
         ("language", "return_to", *PAGE_FORM),
-        {"csrf_token": Fresh("csrf"), "language": "de", "return_to": "/sign-in"},
-        setting=_signed_in,
+        {"language": "de", "return_to": "/sign-in"},
+        setting=lambda world: Setting(form={"csrf_token": world.form_token("language")}),
     ),
     Target("brand_css", ("GET",), "/brand.css", ("v",)),
     Target("brand_picture", ("GET",), "/brand/{}", ("v",), setting=lambda world: Setting(("logo",))),
     Target("client_logo", ("GET",), "/client-logo", ("client_id", "v"), {"client_id": APP}),
-    Target("brand_preview", ("GET",), "/brand-preview/{}", setting=lambda world: Setting(("p" * 43,))),
+    Target("brand_preview", ("GET",), "/brand-preview/{}", setting=lambda world: Setting((world.brand_preview(),))),
     Target(
-        "brand_preview_part", ("GET",), "/brand-preview/{}/{}", setting=lambda world: Setting(("p" * 43, "logo"))
+        "brand_preview_part", ("GET",), "/brand-preview/{}/{}", setting=lambda world: Setting((world.brand_preview(), "logo"))
     ),
     Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((world.message_id,))),
     Target("register", ("GET",), "/register"),
@@ -529,6 +537,15 @@ TARGETS: tuple[Target, ...] = (
         "/account/profile",
         ("profile-name", "profile-locale", *PAGE_FORM),
         {"csrf_token": Fresh("csrf"), "profile-name": "Alice"},
+        setting=_signed_in,
+    ),
+    Target("account_password", ("GET",), "/account/password", ("done",), setting=_signed_in),
+    Target(
+        "account_password_step",
+        ("POST",),
+        "/account/password",
+        ("current", "password", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "current": "wrong", "password": "short"},
         setting=_signed_in,
     ),
     Target("account_email", ("GET",), "/account/email", ("sent",), setting=_signed_in),

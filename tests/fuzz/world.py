@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from app.domain import admin_links, clients, consents, invitations, one_time_links, tenants, users
+from app.domain import admin_links, branding, clients, consents, invitations, one_time_links, tenants, users
 from app.domain.access import rbac
 from app.domain.assurance import ONE_FACTOR
 from app.domain.models import Consent, MailboxMessage
@@ -17,9 +17,11 @@ from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
 from app.infra.tenancy import SystemReason
-from app.web import account, links
-from app.web.page_forms import make_token
+from app.kernel.secrets import lookup_hash
 from app.protocols.oauth.server import GRANT_TYPES
+from app.web import account, brand_preview, links
+from app.web.branding import DIGEST_CHARACTERS
+from app.web.page_forms import make_token
 from app.web.services import Services
 from tests.conftest import new_tenant
 from tests.fuzz.values import Fresh, Kind, damaged
@@ -40,6 +42,8 @@ OPAQUE_API = "https://opaque.example.com"
 REUSED = ("access", "opaque", "id_token")
 USES = 15
 """How often a token is sent before a new one is made, though it may have been revoked by then."""
+LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1"/></svg>'
+LOGO_URI = "https://app.example/logo.svg"
 
 
 class World:
@@ -65,7 +69,12 @@ class World:
             scope=SCOPES + " peek",
             redirect_uris=[REDIRECT_URI],
             grant_types=list(GRANT_TYPES),
-            token_exchange={"impersonation": True, "delegation": True, "subject_clients": ["*"], "actors": ["*"]},
+            token_exchange={
+                "impersonation": True,
+                "delegation": True,
+                "subject_clients": ["*"],
+                "actors": ["*"],
+            },
         )
         self._public_client()
         self._open_registration()
@@ -104,9 +113,9 @@ class World:
         makers: dict[Kind, Callable[[], str]] = {
             "code": lambda: self.code().code,
             "refresh": lambda: self._tokens("openid offline_access read")["refresh_token"],
-            "access": lambda: self._tokens("openid profile watchword:read watchword:admin watchword:account:write")[
-                "access_token"
-            ],
+            "access": lambda: self._tokens(
+                "openid profile watchword:read watchword:admin watchword:account:write"
+            )["access_token"],
             "opaque": lambda: self._tokens("openid peek")["access_token"],
             "id_token": lambda: self._tokens("openid")["id_token"],
             "csrf": self._csrf,
@@ -279,10 +288,15 @@ class World:
             "token_endpoint_auth_method": "none",
             "scope": "openid profile email offline_access groups read write",
             "policy_uri": CLIENT_PAGE,
+            "logo_uri": LOGO_URI,
         }
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             clients.create(session, APP, said)
         self.services.versions.touch()
+
+    def brand_preview(self) -> str:
+        """A link to a preview."""
+        return brand_preview.make_link(self.services, self.tenant, {"logo": LOGO}).rpartition("/")[2]
 
     def _message(self) -> str:
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
@@ -298,7 +312,10 @@ class World:
             row = tenants.find(session, self.tenant.slug)
             if row is None:
                 raise AssertionError("no tenant")
-            tenants.update_settings(row, {"registration": {"people": "open"}})
+            branded = branding.keep_pictures(session, row.id, {"branding": {"name": "Acme", "logo": LOGO}})
+            tenants.update_settings(row, {"registration": {"people": "open"}, **branded})
+            digest = lookup_hash(LOGO_URI)[:DIGEST_CHARACTERS]
+            branding.keep(session, row.id, f"client:{APP}:{digest}", LOGO, source=LOGO_URI)
         self.services.versions.touch()
 
     def _dead_letter(self) -> int:

@@ -53,11 +53,16 @@ def test_it_holds_templates_static_files_migrations_and_the_licence(wheel: Path)
         r"app/_bundle/templates/.*\.html",
         r"app/_bundle/static/.*\.css",
         r"app/_bundle/migrations/versions/.*\.py",
+        r"app/_bundle/translations/de\.po",
         r"app/infra/state/.*\.lua",
         r"watchword-.*/licenses/LICENSE",
     ):
         assert any(re.fullmatch(wanted, name) for name in names), wanted
-    assert not [name for name in names if name.startswith(("tests/", "templates/", "static/", "bench/"))]
+    assert not [
+        name
+        for name in names
+        if name.startswith(("tests/", "templates/", "static/", "translations/", "bench/"))
+    ]
 
 
 @pytest.mark.parametrize("server", ["granian", "gunicorn"])
