@@ -465,7 +465,10 @@ TARGETS: tuple[Target, ...] = (
     Target("client_logo", ("GET",), "/client-logo", ("client_id", "v"), {"client_id": APP}),
     Target("brand_preview", ("GET",), "/brand-preview/{}", setting=lambda world: Setting((world.brand_preview(),))),
     Target(
-        "brand_preview_part", ("GET",), "/brand-preview/{}/{}", setting=lambda world: Setting((world.brand_preview(), "logo"))
+        "brand_preview_part",
+        ("GET",),
+        "/brand-preview/{}/{}",
+        setting=lambda world: Setting((world.brand_preview(), "logo")),
     ),
     Target("mailbox_html", ("GET",), "/dev/mailbox/{}", setting=lambda world: Setting((world.message_id,))),
     Target("register", ("GET",), "/register"),
