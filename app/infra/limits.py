@@ -14,7 +14,7 @@ import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from app.infra.state import Delete, Increment, Key, Outcome
+from app.infra.state import Increment, Key, Outcome
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash
 
@@ -50,16 +50,13 @@ class Limit:
         """Count one; never refused."""
         return Increment(self._key(tenant_id, subject), self.window_seconds)
 
-    def forgive(self, tenant_id: str, *subject: str) -> Increment:
-        """Take one count back: it should not have been counted."""
-        return Increment(self._key(tenant_id, subject), self.window_seconds, amount=-1)
-
-    def forget(self, tenant_id: str, *subject: str) -> Delete:
-        """Begin anew: the subject showed who it is."""
-        return Delete(self._key(tenant_id, subject))
-
     def _key(self, tenant_id: str, subject: tuple[str, ...]) -> Key:
         return _key(self.name, tenant_id, subject)
+
+
+def taken_back(counted: Increment) -> Increment:
+    """The operation that undoes a count: it should not have been made."""
+    return Increment(counted.key, counted.window_seconds, amount=-counted.amount)
 
 
 def _key(name: str, tenant_id: str, subject: tuple[str, ...]) -> Key:
@@ -89,7 +86,7 @@ AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""
 SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
-"""Sign-in attempts from one network. `count`, and `forgive` when it succeeded."""
+"""Sign-in attempts from one network. `count`, and `taken_back` when it succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)
 """Requests from one network for first-administrator links that are none. `count`, when it failed."""
 LINK_GUESSES = Limit("link_guesses", 20, 3600)

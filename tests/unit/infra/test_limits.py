@@ -36,14 +36,12 @@ def test_looking_counts_nothing_and_refuses_once_the_limit_is_reached(state: Sql
     assert all(state.execute(LIMIT.fail("t", "alice")).ok for _ in range(3))
 
 
-def test_forgiving_and_forgetting(state: SqlState) -> None:
+def test_a_count_is_taken_back(state: SqlState) -> None:
     for _ in range(2):
         state.execute(LIMIT.count("t", "alice"))
-    state.execute(LIMIT.forgive("t", "alice"))
+    state.execute(limits.taken_back(LIMIT.count("t", "alice")))
     assert state.execute(LIMIT.count("t", "alice")).ok
     assert not state.execute(LIMIT.count("t", "alice")).ok
-    state.execute(LIMIT.forget("t", "alice"))
-    assert state.execute(LIMIT.count("t", "alice")).ok
 
 
 def test_a_subject_of_several_parts_is_not_mistaken_for_another() -> None:

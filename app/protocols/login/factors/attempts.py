@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
-from app.infra.limits import SIGN_IN_NETWORK, network_of
+from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.state import Delete, Increment, Key, StateStore
 from app.protocols.login.factors.outcome import Blocked, Failed, Origin
 
@@ -67,9 +67,10 @@ class Attempts:
     def succeeded(self, attempt: Attempt) -> None:
         """The try was right: whoever made it begins anew, and it does not count against the network."""
         network, *own = _counters(attempt)
-        forgive = Increment(network.key, network.window_seconds, amount=-1)
         self._state.execute(
-            forgive, *(Delete(counter.key) for counter in own), audit.operation(_event(attempt, None))
+            taken_back(network),
+            *(Delete(counter.key) for counter in own),
+            audit.operation(_event(attempt, None)),
         )
 
     def failed(self, attempt: Attempt, reason: str) -> Failed:

@@ -15,7 +15,7 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
-from app.infra.limits import SIGN_IN_NETWORK, network_of
+from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.passwords import Passwords
 from app.infra.state import Delete, Increment, Key, Op, StateStore
 from app.infra.tenancy import Tenancy
@@ -77,7 +77,7 @@ class PasswordFactor:
                 self._passwords.verify(password, stored) if stored else self._passwords.verify_dummy(password)
             )
         except Unavailable:
-            self._state.execute(*(Increment(c.key, c.window_seconds, amount=-1) for c in counters))
+            self._state.execute(*(taken_back(counted) for counted in counters))
             raise
         reason = _refusal(account.user, verdict.ok)
         if reason is not None or account.user is None:
@@ -132,7 +132,7 @@ class PasswordFactor:
                     .execution_options(synchronize_session=False)
                 )
         forget: list[Op] = [Delete(c.key) for c in counters[1:]]
-        self._state.execute(Increment(counters[0].key, counters[0].window_seconds, amount=-1), *forget)
+        self._state.execute(taken_back(counters[0]), *forget)
         return Verified(user.id, user.epoch, assurance.PASSWORD, account.known_device)
 
 
