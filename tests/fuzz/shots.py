@@ -137,8 +137,16 @@ def encode_json(pairs: tuple[tuple[str, Value], ...], setting: Setting, world: W
     for name, value in pairs:
         if isinstance(value, Raw):
             return b'{"' + value.sent
-        sent[name] = world.value(value) if isinstance(value, Fresh) else value
+        sent[name] = world.value(value) if isinstance(value, Fresh) else _typed(value)
     return json.dumps(sent).encode()
+
+
+def _typed(value: str) -> Any:
+    """Objects and lists as such, text as text."""
+    try:
+        return json.loads(value) if value[:1] in ("{", "[") else value
+    except (ValueError, RecursionError):
+        return value
 
 
 def _value(name: str) -> st.SearchStrategy[Value]:

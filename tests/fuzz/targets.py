@@ -160,6 +160,8 @@ class Target:
     setting: Callable[[World], Setting] = lambda world: Setting()
     above_tenants: bool = False
     """Whether the path is the deployment's rather than a tenant's."""
+    status: int = 0
+    """Of the answer to the good request, where it is none of success: what it is about is nobody's."""
     share: int = 1
     """How many times the least number of requests it gets."""
 
@@ -197,6 +199,14 @@ def _leaver(world: World) -> Setting:
 
 def _logout_handle(world: World) -> Setting:
     return Setting((world.value(Fresh("logout")),), world.session_cookie())
+
+
+def _other_session(world: World) -> Setting:
+    return Setting((world.other_session(),))
+
+
+def _consent(world: World) -> Setting:
+    return Setting((world.value(Fresh("consent")),))
 
 
 def _nobodys(world: World) -> Setting:
@@ -342,14 +352,16 @@ TARGETS: tuple[Target, ...] = (
     Target("account", ("GET",), "/account", setting=_signed_in),
     Target("account_security", ("GET",), "/account/security", setting=_signed_in),
     Target("account_data", ("GET",), "/account/data", setting=_signed_in),
-    Target("account_data_step", ("POST",), "/account/data", PAGE_FORM, {"csrf_token": Fresh("csrf")}, setting=_signed_in),
+    Target(
+        "account_data_step", ("POST",), "/account/data", PAGE_FORM, {"csrf_token": Fresh("csrf")}, setting=_signed_in
+    ),
     Target("account_sessions", ("GET",), "/account/sessions", ("done",), setting=_signed_in),
     Target(
         "account_sessions_step",
         ("POST",),
         "/account/sessions",
         ("session", *PAGE_FORM),
-        {"csrf_token": Fresh("csrf"), "step": "end"},
+        {"csrf_token": Fresh("csrf"), "step": "end-others"},
         setting=_signed_in,
     ),
     Target("account_factors", ("GET",), "/account/factors", ("done",), setting=_signed_in),
@@ -360,6 +372,7 @@ TARGETS: tuple[Target, ...] = (
         ("target", *PAGE_FORM),
         {"csrf_token": Fresh("csrf"), "step": "remove"},
         setting=_signed_in,
+        status=404,
     ),
     Target("account_factors_totp", ("GET",), "/account/factors/totp", setting=_signed_in),
     Target("account_factors_sms", ("GET",), "/account/factors/sms", setting=_signed_in),
@@ -610,7 +623,7 @@ TARGETS: tuple[Target, ...] = (
         ("PATCH",),
         "/api/v1/me/profile",
         ("attributes",),
-        {"attributes": "{}"},
+        {"attributes": '{"nickname": "Al"}'},
         bearer=True,
         json_body=True,
     ),
@@ -624,15 +637,16 @@ TARGETS: tuple[Target, ...] = (
         bearer=True,
         json_body=True,
         setting=_nobodys,
+        status=404,
     ),
-    Target("api.remove_my_factor", ("DELETE",), "/api/v1/me/factors/{}", bearer=True, setting=_nobodys),
+    Target("api.remove_my_factor", ("DELETE",), "/api/v1/me/factors/{}", bearer=True, setting=_nobodys, status=404),
     Target("api.my_recovery_codes", ("GET",), "/api/v1/me/recovery-codes", bearer=True),
-    Target("api.new_recovery_codes", ("POST",), "/api/v1/me/recovery-codes", bearer=True),
+    Target("api.new_recovery_codes", ("POST",), "/api/v1/me/recovery-codes", bearer=True, status=409),
     Target("api.my_sessions", ("GET",), "/api/v1/me/sessions", bearer=True),
-    Target("api.end_my_session", ("DELETE",), "/api/v1/me/sessions/{}", bearer=True, setting=_nobodys),
+    Target("api.end_my_session", ("DELETE",), "/api/v1/me/sessions/{}", bearer=True, setting=_other_session),
     Target("api.end_my_other_sessions", ("DELETE",), "/api/v1/me/sessions", bearer=True),
     Target("api.my_grants", ("GET",), "/api/v1/me/grants", bearer=True),
-    Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_nobodys),
+    Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_consent),
     Target("api.tenant", ("GET",), "/api/v1/tenant", bearer=True),
     Target("api.audit", ("GET",), "/api/v1/audit", ("cursor", "limit"), {"limit": "5"}, bearer=True, share=2),
     Target("api.dead_letters", ("GET",), "/api/v1/outbox/dead-letters", ("cursor", "limit"), bearer=True),

@@ -108,6 +108,11 @@ class World:
         self.renew()
         return f"ww-{self.tenant.id}={self._session}"
 
+    def other_session(self) -> str:
+        """The public id of a session in another browser."""
+        found, _ = self.services.sessions.start(self.tenant, self.user_id, self._epoch, amr=("pwd",))
+        return found.sid
+
     def value(self, fresh: Fresh) -> str:
         """What a `Fresh` stands for."""
         makers: dict[Kind, Callable[[], str]] = {
