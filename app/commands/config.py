@@ -8,7 +8,7 @@ import click
 from app.commands.runtime import answer, json_option, settings
 from app.kernel.settings import PREFIX, Settings
 
-_SECRET = frozenset({"master_key", "sms_token"})
+_SECRET = frozenset({"master_key", "mtls_proxy_secret", "sms_token"})
 _URLS = frozenset({"database_url", "migration_database_url", "redis_url", "smtp_url"})
 
 

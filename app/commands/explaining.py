@@ -128,7 +128,7 @@ def _access_token(
     if claims.get("tenant_id") != tenant.id:
         found.refuse("token.wrong_environment", "its tenant_id is another tenant's")
         return
-    facts = _facts(claims)
+    facts = _facts(services, claims)
     if facts is None:
         found.refuse("token.malformed", "it lacks claims that every access token of ours has")
         return
@@ -151,16 +151,18 @@ def _check_marks(services: Services, facts: TokenFacts, found: Explanation) -> N
             found.refuse(_MARKS[kind])
 
 
-def _facts(claims: Mapping[str, Any]) -> TokenFacts | None:
+def _facts(services: Services, claims: Mapping[str, Any]) -> TokenFacts | None:
+    subjects = services.keyring.subjects
     try:
         user_epoch, client_epoch = map(int, str(claims["epoch"]).split("."))
-        client_id = str(claims["client_id"])
+        client_id, tenant_id = str(claims["client_id"]), str(claims["tenant_id"])
+        has_person = claims.get("grant_id") is not None
         return TokenFacts(
-            tenant_id=str(claims["tenant_id"]),
+            tenant_id=tenant_id,
             token_id=str(claims["jti"]),
             client_id=client_id,
             client_epoch=client_epoch,
-            user_id=None if claims["sub"] == client_id else str(claims["sub"]),
+            user_id=subjects.user_id(tenant_id, str(claims["sub"])) if has_person else None,
             user_epoch=user_epoch,
             grant_id=claims.get("grant_id"),
             session_id=claims.get("sid"),

@@ -123,7 +123,33 @@ def test_a_different_secret_rotates_and_the_same_does_not(
     assert client is not None
     assert services.client_secrets.verify(new, client.secret_hash)
     assert not services.client_secrets.verify(SECRET, client.secret_hash)
+    assert client.has_former_secret
+    assert services.client_secrets.verify(SECRET, client.former_secret_hash)
     assert apply("--dry-run", clients=[{"client_id": "web", "client_secret": new}]).status == 0
+
+
+def test_a_former_secret_ends_at_once_where_the_tenant_says_so(
+    apply: Any, services: Services, tenant: TenantContext
+) -> None:
+    apply(**{**EXAMPLE, "settings": {"keys": {"client_secret_grace_seconds": 0}}})
+    apply(clients=[{"client_id": "web", "client_secret": "another-secret-of-more-than-32-characters"}])
+    client = services.clients.get(tenant.id, "web")
+    assert client is not None
+    assert not client.has_former_secret
+    assert client.former_secret_hash is None
+
+
+def test_a_sector_has_to_agree(apply: Any) -> None:
+    """`sector_identifier_uri` is read before a client with pairwise subjects is registered."""
+    pairwise = {
+        "client_id": "paired",
+        "redirect_uris": ["https://a.example/cb", "https://b.example/cb"],
+        "subject_type": "pairwise",
+        "sector_identifier_uri": "https://127.0.0.1:9/sector.json",
+    }
+    refused = apply(clients=[pairwise])
+    assert refused.status == 1
+    assert "sector_identifier_uri: its document cannot be read (fetch.address)" in refused.err
 
 
 def test_a_missing_secret_is_made_and_shown_once(
