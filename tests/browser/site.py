@@ -73,7 +73,7 @@ _MAIL = (
 
 _PEOPLE: dict[str, Any] = {
     "registration": {"people": "open"},
-    "authentication": {"require_verified_email": True},
+    "authentication": {"require_verified_email": True, "methods": ["password", "passkey", "email"]},
     "terms": {
         "version": "2026-05",
         "url": "https://harbour.example.com/terms",

@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, Route
 
+from app.domain import users
 from app.web.brand_preview import make_link
+from tests.authenticator_app import AuthenticatorApp
+from tests.browser.second_factor import add_app
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
 
 Stop = Callable[[Page, Site], None]
+TWO_FACTOR = "urn:watchword:acr:two-factor"
 
 
 def sign_in(page: Page, username: str = "alice", password: str = PASSWORD) -> None:
@@ -287,6 +291,20 @@ def _undo_email(page: Page, site: Site) -> None:
     page.goto(site.link("undo_email", "/email/undo", "gina", email="gina@example.com", verified=True))
 
 
+def _password(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/account/password")
+    sign_in(page, username="carol")
+    page.wait_for_selector("#current")
+
+
+def _password_faults(page: Page, site: Site) -> None:
+    _password(page, site)
+    page.fill("#current", PASSWORD)
+    page.fill("#password", "too short")
+    page.click("#continue")
+    page.wait_for_selector("#password-fault")
+
+
 def _terms(page: Page, site: Site) -> None:
     page.goto(site.people_url())
     sign_in(page, "erin")
@@ -317,11 +335,101 @@ def _account_delete(page: Page, site: Site) -> None:
     _gina(page, site, "/account/delete")
 
 
+def _newcomer(site: Site) -> str:
+    """Somebody without a second factor, so that every visit finds the page that asks for one."""
+    name = f"nora-{secrets.token_hex(4)}"
+    services = site.services
+    with services.tenancy.session(site.demo.tenant.id, write=True) as session:
+        users.create(session, username=name, password_hash=services.passwords.hash(PASSWORD))
+    return name
+
+
+def _enrol(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url("own", acr_values=TWO_FACTOR))
+    sign_in(page, _newcomer(site))
+    page.wait_for_selector("h1")
+
+
+def _enrol_app(page: Page, site: Site) -> None:
+    _enrol(page, site)
+    if page.locator("#way-totp").count():
+        page.click("#way-totp")
+    page.click("summary")
+
+
+def _recovery_codes(page: Page, site: Site) -> None:
+    _enrol_app(page, site)
+    app = AuthenticatorApp()
+    app.scan(page.content())
+    page.fill("#code", app.code())
+    page.click("#verify")
+    page.wait_for_selector(".codes")
+
+
+def _protected(page: Page, site: Site) -> str:
+    """Somebody with an authenticator app, signed in."""
+    name = _newcomer(site)
+    page.goto(f"{site.base_url}/account/factors/totp")
+    sign_in(page, name)
+    add_app(page)
+    return name
+
+
+def _factor(page: Page, site: Site) -> None:
+    name = _protected(page, site)
+    page.context.clear_cookies()
+    page.goto(site.authorize_url("own"))
+    sign_in(page, name)
+    page.wait_for_selector("#code")
+
+
+def _factor_wrong(page: Page, site: Site) -> None:
+    _factor(page, site)
+    page.fill("#code", "000000")
+    page.click("#verify")
+    page.wait_for_selector("[role=alert]")
+
+
+def _factor_recovery(page: Page, site: Site) -> None:
+    _factor(page, site)
+    page.click("#way-recovery")
+
+
+def _account_factors(page: Page, site: Site) -> None:
+    _protected(page, site)
+
+
+def _account_trusted(page: Page, site: Site) -> None:
+    _protected(page, site)
+    page.click("#devices")
+
+
+def _email_code(page: Page, site: Site) -> None:
+    page.goto(site.people_url())
+    page.fill("#username", "nobody in particular")
+    page.click("#by-email")
+    page.wait_for_selector("#code")
+
+
+def _email_elsewhere(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/interaction/{'x' * 43}/email/{'x' * 43}")
+
+
 TOUR: dict[str, Stop] = {
     "sign-in": _sign_in,
     "sign-in-wrong": _wrong,
     "sign-in-too-many": _too_many,
     "sign-in-again": _again,
+    "enrol": _enrol,
+    "enrol-app": _enrol_app,
+    "recovery-codes": _recovery_codes,
+    "factor": _factor,
+    "factor-wrong": _factor_wrong,
+    "factor-recovery": _factor_recovery,
+    "email-code": _email_code,
+    "email-elsewhere": _email_elsewhere,
+    "account-factors": _account_factors,
+    "account-trusted-devices": _account_trusted,
     "consent": _consent,
     "consent-sensitive": _consent_sensitive,
     "not-allowed": _not_allowed,
@@ -362,6 +470,8 @@ TOUR: dict[str, Stop] = {
     "confirm-email": _confirm_email,
     "email-confirmed": _email_confirmed,
     "undo-email": _undo_email,
+    "password": _password,
+    "password-faults": _password_faults,
     "terms": _terms,
     "keep-account": _keep_account,
     "account-profile": _account_profile,
