@@ -1,8 +1,6 @@
 """Comparing the claims of somebody else's token with what an operator wrote down."""
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -50,11 +48,21 @@ def _is(found: Any, wanted: Any) -> bool:
         return found is wanted
     if isinstance(wanted, int):
         return isinstance(found, int) and found == wanted
-    return isinstance(found, str) and _compiled(wanted).fullmatch(found) is not None
+    return isinstance(found, str) and _fits(found, wanted)
 
 
-@lru_cache(maxsize=2000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # Runs of stars are one: each more would multiply the ways to fail.
-    parts = re.sub(r"\*+", "*", pattern).split("*")
-    return re.compile(".*?".join(re.escape(part) for part in parts), re.DOTALL)
+def _fits(text: str, pattern: str) -> bool:
+    """Whether the pieces between the stars follow each other: looked for once each, however many stars there are."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == pattern
+    *middle, last = rest
+    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True

@@ -131,7 +131,7 @@ def test_the_catalogue_names_nothing_the_source_does_not() -> None:
 
 MADE_OF_A_KIND = {
     f"{kind}.{end}"
-    for kind in ("tenant", "user", "group", "role", "client", "resource")
+    for kind in ("tenant", "user", "group", "role", "client", "resource", "connection")
     for end in ("exists", "unknown")
 }
 """The command line puts these together."""

@@ -32,6 +32,14 @@ OBJECTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"identifier": "https://api.example.com", "scopes": [{"name": "read"}]},
         {"identifier": "https://api.example.com", "name": "API"},
     ),
+    "connection": (
+        "issuer",
+        {
+            "issuer": "https://ci.example",
+            "rules": [{"name": "main", "match": {"sub": "x"}, "user": "alice", "scopes": ["read"]}],
+        },
+        {"issuer": "https://ci.example", "single_use": False},
+    ),
 }
 
 
