@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -23,6 +24,14 @@ from app.kernel.secrets import b64url
 MAX_BYTES = 16_384
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library finds in a certificate only when it looks closer."""
 _FIELD = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
 
 
@@ -90,17 +99,20 @@ def of_x5c(value: object) -> bytes | None:
 def is_in_force(der: bytes) -> bool:
     """Whether now is within the certificate's time."""
     certificate = _load(der)
-    return certificate.not_valid_before_utc <= clock.now() <= certificate.not_valid_after_utc
+    try:
+        return certificate.not_valid_before_utc <= clock.now() <= certificate.not_valid_after_utc
+    except ValueError:
+        return False
 
 
 def names(der: bytes, member: str, value: str) -> bool:
     """Whether the certificate's subject is what a client registered (RFC 8705 section 2.1.2), as the member says."""
     certificate = _load(der)
-    if member == "tls_client_auth_subject_dn":
-        return _comparable(certificate.subject) == _comparable(_parse_name(value))
     try:
+        if member == "tls_client_auth_subject_dn":
+            return _comparable(certificate.subject) == _comparable(_parse_name(value))
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except _UNREADABLE:
         return False
     if member == "tls_client_auth_san_dns":
         return value.lower() in {name.lower() for name in alternatives.get_values_for_type(x509.DNSName)}
@@ -115,7 +127,10 @@ def names(der: bytes, member: str, value: str) -> bool:
 
 def public_members(der: bytes) -> dict[str, str] | None:
     """The certificate's public key as the members of a JWK; None for a key of a kind we do not know."""
-    key = _load(der).public_key()
+    try:
+        key = _load(der).public_key()
+    except _UNREADABLE:
+        return None
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
         return {"kty": "RSA", "n": _integer(numbers.n), "e": _integer(numbers.e)}

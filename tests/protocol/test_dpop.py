@@ -445,3 +445,27 @@ def test_a_fapi_client_needs_a_proof_or_a_certificate(side: TokenSide, prover: P
 def test_the_thumbprint_is_that_of_rfc_7638(prover: Prover) -> None:
     assert prover.jkt == thumbprint(prover.key.public_jwk)
     assert len(unb64url(prover.jkt)) == 32
+
+
+def test_whatever_comes_as_a_proof_is_refused_in_order(prover: Prover) -> None:
+    """Two thousand damaged proofs: each is refused by an error of ours, or was not damaged where it matters."""
+    import random
+
+    from app.protocols.oauth.errors import OAuthError
+
+    dice = random.Random(9449)
+    proofs = dpop.Dpop(lambda: b"k" * 32)
+    whole = prover.proof()
+    alphabet = "ABCabc019-_.=,: \x7fä\ud800{"
+    refusals = []
+    for _ in range(2000):
+        damaged = list(whole)
+        for _ in range(dice.randint(1, 4)):
+            at = dice.randrange(len(damaged))
+            damaged[at : at + dice.randint(0, 2)] = dice.choice(alphabet) * dice.randint(0, 2)
+        try:
+            proofs.verify("".join(damaged), tenant_id="t", method="POST", uris=(prover.issuer + "/token",))
+        except OAuthError as refusal:
+            refusals.append(refusal.error)
+    assert set(refusals) <= set(dpop.ERRORS)
+    assert len(refusals) > 1900

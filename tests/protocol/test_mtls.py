@@ -328,3 +328,28 @@ def _merged(options: dict[str, Any], party: Party) -> dict[str, Any]:
 def _get(side: TokenSide, path: str, certificate: Certified | None, headers: dict[str, str]) -> Any:
     options = proxied(certificate, **headers)
     return side.http.get(path, **options)
+
+
+def test_whatever_comes_as_a_certificate_is_refused_in_order(authority: Authority) -> None:
+    """Damaged fields are read as the certificate or refused, in both forms."""
+    import random
+
+    from app.infra import certificates
+    from app.infra.certificates import InvalidCertificate
+
+    dice = random.Random(8705)
+    good = authority.issue(alternatives=EVERY_ALTERNATIVE)
+    for read, whole in ((certificates.of_field, good.field), (certificates.of_escaped, good.escaped)):
+        assert read(whole) == good.der
+        for _ in range(500):
+            at = dice.randrange(len(whole))
+            damaged = whole[:at] + dice.choice(["", "A", "%", ":", "=", "\x00", "ä"]) + whole[at + 1 :]
+            try:
+                der = read(damaged)
+            except InvalidCertificate:
+                continue
+            # What can be read has to be safe to look at, whatever it says.
+            for member in ("subject_dn", "san_dns", "san_uri", "san_email"):
+                assert certificates.names(der, f"tls_client_auth_{member}", "CN=x") is False
+            certificates.is_in_force(der)
+            certificates.public_members(der)
