@@ -89,7 +89,7 @@ def add_totp(
         id=row_id,
         user_id=user_id,
         kind=TOTP,
-        name=_named(name),
+        name=named(name),
         secret_sealed=sealed,
         counter=step,
         confirmed_at=clock.now(),
@@ -127,7 +127,7 @@ def add_phone(db: Session, user_id: str, *, number: str, name: str = "") -> Auth
     row = Authenticator(
         user_id=user_id,
         kind=PHONE,
-        name=_named(name) or masked(number),
+        name=named(name) or masked(number),
         data={"number": number},
         confirmed_at=clock.now(),
     )
@@ -157,7 +157,7 @@ def rename(db: Session, user_id: str, authenticator_id: str, name: str) -> Authe
     )
     if row is None:
         raise Problem("factor.unknown", "There is no such second factor.", status=404)
-    if not (called := _named(name)):
+    if not (called := named(name)):
         raise Problem("factor.name", "A name is wanted.")
     row.name = called
     return row
@@ -286,7 +286,8 @@ def _check_room(db: Session, user_id: str, kind: str) -> None:
         raise Problem("factor.too_many", "You have as many of these as one may have.", status=409)
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """A name as it is kept: printable, on one line, not endless."""
     return " ".join("".join(c if c.isprintable() else " " for c in name).split())[:MAX_NAME]
 
 

@@ -175,6 +175,29 @@ class MfaSettings(_Block):
         return self
 
 
+_ORIGIN = r"^https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?$"
+_AAGUID = r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+class PasskeySettings(_Block):
+    """Which passkeys people may have, and what one has to show."""
+
+    user_verification: Literal["required", "preferred", "discouraged"] = "preferred"
+    """Whether a passkey verifies who uses it, by PIN or finger. One that did is two factors."""
+    attestation: Literal["none", "direct"] = "none"
+    """`direct` asks a new passkey which model it is of."""
+    allowed_aaguids: Annotated[tuple[Annotated[str, Field(pattern=_AAGUID)], ...], Field(max_length=500)] = ()
+    """The models that are accepted; empty: all. Asks for `attestation` `direct`."""
+    related_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], Field(max_length=20)] = ()
+    """Other origins where this tenant's passkeys may be used (WebAuthn section 5.11)."""
+
+    @model_validator(mode="after")
+    def _told(self) -> "PasskeySettings":
+        if self.allowed_aaguids and self.attestation != "direct":
+            raise ValueError("allowed_aaguids needs attestation direct: nothing else says which model it is")
+        return self
+
+
 class LockoutSettings(_Block):
     """When guessing passwords is slowed down."""
 
@@ -192,6 +215,7 @@ class AuthenticationSettings(_Block):
     ] = ("password", "passkey")
     """What a sign-in may begin with. `email`: a code and a link, sent to the address of the account."""
     mfa: MfaSettings = MfaSettings()
+    passkeys: PasskeySettings = PasskeySettings()
     password: PasswordSettings = PasswordSettings()
     lockout: LockoutSettings = LockoutSettings()
 

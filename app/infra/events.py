@@ -337,6 +337,20 @@ EVENTS: tuple[EventType, ...] = (
         "Whoever reads the former address took a change of address back.",
     ),
     _row(
+        "factor.renamed",
+        "factor_renamed",
+        ACCOUNT_CHANGE,
+        "method name target via",
+        "A person calls a passkey something else.",
+    ),
+    _row(
+        "password.changed",
+        "password_changed",
+        ACCOUNT_CHANGE,
+        "sessions",
+        "A person set a new password, which ended so many other sessions.",
+    ),
+    _row(
         "password.reset.requested",
         "password_reset_requested",
         ACCOUNT_CHANGE,

@@ -30,7 +30,7 @@ from app.protocols.login.engine import Need
 from app.protocols.login.factors import totp
 from app.protocols.login.factors.outcome import Blocked, Verified
 from app.protocols.login.interactions import Shown
-from app.web import errors, factor_pages, mails, pages, standings, turns
+from app.web import errors, factor_pages, mails, pages, passkey_pages, standings, turns
 from app.web.factor_forms import CodesForm, EnrolForm
 from app.web.i18n import later
 from app.web.page_forms import make_token
@@ -367,7 +367,41 @@ def _take_codes(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str
     )
 
 
+def _passkey_values(enrolling: Enrolling) -> tuple[dict[str, Any], Turn]:
+    return {"options": passkey_pages.creation_options(enrolling.turn, enrolling.user)}, enrolling.turn
+
+
+def _take_passkey(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str":
+    user = enrolling.user
+    try:
+        new = passkey_pages.made(enrolling.turn, user, form.credential.data or "")
+
+        def add(db: Session) -> tuple[str, str]:
+            row = passkey_pages.keep(db, user, new, authenticators.named(form.name.data or _("Passkey")))
+            return row.id, row.name
+
+        return _kept(enrolling, add, new.method)
+    except Problem as problem:
+        if not problem.code.startswith("passkey."):
+            raise
+        errors.note(problem.code, problem.detail)
+        return _(_PASSKEY_FAULTS[problem.code])
+
+
+_PASSKEY_FAULTS = {
+    "passkey.expired": later("That took too long. Try again."),
+    "passkey.invalid": later("This passkey could not be added."),
+    "passkey.not_allowed": later("Passkeys of this kind are not accepted here."),
+}
+
 VIEWS: dict[str, View] = {
+    "passkey": View(
+        later("Passkey"),
+        later("Your device's lock, or a security key. Nobody can trick you out of it."),
+        lambda where: "passkey" in where.settings.authentication.mfa.methods,
+        _passkey_values,
+        _take_passkey,
+    ),
     "totp": View(
         later("Authenticator app"),
         later("Six digits from an app on your phone."),

@@ -17,6 +17,7 @@ class FactorForm(PageForm):
     code = _text()
     password = _text()
     trust = _text()
+    credential = _text()
 
 
 class EnrolForm(PageForm):
@@ -27,6 +28,7 @@ class EnrolForm(PageForm):
     code = _text()
     name = _text()
     number = _text()
+    credential = _text()
 
 
 class CodesForm(PageForm):

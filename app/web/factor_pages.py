@@ -60,6 +60,10 @@ _FAULTS = {
     "factor.code_wrong": later("That code is not right."),
     "factor.code_used": later("That code was used already. Wait for the next one."),
     "factor.code_expired": later("That code is wrong or has expired. Send a new one."),
+    "passkey.cloned": later("That passkey was not accepted."),
+    "passkey.expired": later("That took too long. Try again."),
+    "passkey.invalid": later("That passkey was not accepted."),
+    "passkey.unknown": later("That passkey is not one of yours."),
     "password.wrong": later("That password is not right."),
 }
 
@@ -339,7 +343,20 @@ def _verify_password(turn: Turn, user: User, form: FactorForm) -> Outcome:
     return Failed("password.wrong") if isinstance(outcome, Failed) else outcome
 
 
+def _passkey_values(turn: Turn, user: User) -> dict[str, Any]:
+    from app.web import passkey_pages
+
+    return passkey_pages.factor_options(turn, user)
+
+
+def _verify_passkey(turn: Turn, user: User, form: FactorForm) -> Outcome:
+    from app.web import passkey_pages
+
+    return passkey_pages.verify(turn, user, form.credential.data or "")
+
+
 VIEWS: dict[str, View] = {
+    "passkey": View(later("A passkey"), "passkey", _passkey_values, _verify_passkey),
     "totp": View(later("Code of your authenticator app"), "code", _nothing, _verify_totp),
     "sms": View(
         later("Code by text message"),

@@ -60,6 +60,7 @@ class SignInForm(PageForm):
 
     username = _text()
     password = _text()
+    credential = _text()
     way = _text()
 
 

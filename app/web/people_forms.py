@@ -37,6 +37,13 @@ class NewPasswordForm(PageForm):
     password = _text()
 
 
+class OwnPasswordForm(PageForm):
+    """Changing one's own password."""
+
+    current = _text()
+    password = _text()
+
+
 class TermsForm(PageForm):
     """Agreeing to a version of the terms."""
 

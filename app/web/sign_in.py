@@ -13,13 +13,14 @@ from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
 from app.protocols.login.factors.password import PasswordFactor
-from app.web import branding, email_sign_in, errors, i18n, lockout, pages, turns
+from app.web import branding, email_sign_in, errors, i18n, lockout, pages, passkey_pages, turns
 from app.web.i18n import later
 from app.web.page_forms import SignInForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
 
 WRONG = later("Wrong username or password")
+NO_PASSKEY = later("That passkey was not accepted. Try again, or sign in another way.")
 _WHY = {
     "session.too_old": later("It has been a while since you signed in. Show once more that it is you."),
     "prompt.login": later("Show once more that it is you."),
@@ -44,6 +45,8 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     if form.way.data == email_sign_in.WAY and email_sign_in.is_offered(where):
         sent = email_sign_in.send(turn, login)
         return _blocked(turn, login, sent) if isinstance(sent, Blocked) else sent
+    if form.way.data == passkey_pages.WAY and passkey_pages.is_offered(where):
+        return _by_passkey(turn, form.credential.data or "")
     if "password" not in where.settings.authentication.methods:
         return turn
     device = Devices(parts.vault).open(where.id, pages.cookies().read(where, "device"))
@@ -58,6 +61,16 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in failed")
         return page(turn, username=login, fault=_(WRONG), status=401)
+    return turns.shows(turn, outcome)
+
+
+def _by_passkey(turn: Turn, answer: str) -> Response | Turn:
+    outcome = passkey_pages.verify(turn, None, answer)
+    if isinstance(outcome, Blocked):
+        return _blocked(turn, "", outcome)
+    if isinstance(outcome, Failed):
+        errors.note(outcome.reason, "sign-in by passkey failed")
+        return page(turn, username="", fault=_(NO_PASSKEY), status=401)
     return turns.shows(turn, outcome)
 
 
@@ -92,6 +105,7 @@ def page(
         username=username,
         can_cancel=asked is not None,
         has_password="password" in turn.where.settings.authentication.methods,
+        passkey=passkey_pages.sign_in_options(turn) if passkey_pages.is_offered(turn.where) else "",
         has_email=email_sign_in.is_offered(turn.where),
         forgot=pages.url("forgot_login", interaction_id=turn.found.id) if can_send else "",
         register=pages.url("register_address", interaction_id=turn.found.id) if registers else "",

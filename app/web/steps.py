@@ -29,13 +29,14 @@ from app.web import (
     enrol_pages,
     factor_pages,
     keep_account,
+    new_password,
     registration,
     sign_in,
     terms_page,
 )
 from app.web.factor_forms import CodesForm, EnrolForm, FactorForm
 from app.web.page_forms import ChooseForm, ConsentForm, DeviceForm, PageForm, SignInForm
-from app.web.people_forms import AnswerForm, TermsForm
+from app.web.people_forms import AnswerForm, OwnPasswordForm, TermsForm
 from app.web.standings import Standing
 from app.web.turns import Turn
 
@@ -60,6 +61,7 @@ PAGES: tuple[Page, ...] = (
     Page(engine.ENROL, EnrolForm, enrol_pages.show, enrol_pages.take),
     Page(engine.RECOVERY_CODES, CodesForm, enrol_pages.show_codes, enrol_pages.take_codes),
     Page(engine.KEEP_ACCOUNT, PageForm, keep_account.show, keep_account.take),
+    Page(engine.NEW_PASSWORD, OwnPasswordForm, new_password.show, new_password.take),
     Page(engine.VERIFY_EMAIL, AnswerForm, email_pages.show, email_pages.take),
     Page(engine.TERMS, TermsForm, terms_page.show, terms_page.take),
     Page(engine.CHOOSE, ChooseForm, choose_account.show, choose_account.take),

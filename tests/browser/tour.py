@@ -415,7 +415,34 @@ def _email_elsewhere(page: Page, site: Site) -> None:
     page.goto(f"{site.base_url}/interaction/{'x' * 43}/email/{'x' * 43}")
 
 
+def _device(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/device")
+
+
+def _device_wrong(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/device")
+    page.fill("#user_code", "BBBB-BBBB")
+    page.click("#continue")
+
+
+def _device_confirm(page: Page, site: Site) -> None:
+    page.goto(site.device()["verification_uri_complete"])
+
+
+def _device_done(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/device/done")
+
+
+def _device_refused(page: Page, site: Site) -> None:
+    page.goto(f"{site.base_url}/device/refused")
+
+
 TOUR: dict[str, Stop] = {
+    "device": _device,
+    "device-wrong": _device_wrong,
+    "device-confirm": _device_confirm,
+    "device-done": _device_done,
+    "device-refused": _device_refused,
     "sign-in": _sign_in,
     "sign-in-wrong": _wrong,
     "sign-in-too-many": _too_many,

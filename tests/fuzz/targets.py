@@ -555,6 +555,17 @@ TARGETS: tuple[Target, ...] = (
         {"csrf_token": Fresh("csrf"), "profile-name": "Alice"},
         setting=_signed_in,
     ),
+    Target("account_factors_passkey", ("GET",), "/account/factors/passkey", setting=_signed_in),
+    Target("webauthn", ("GET",), "/.well-known/webauthn"),
+    Target("account_passkeys", ("GET",), "/account/passkeys", ("done",), setting=_signed_in),
+    Target(
+        "account_passkeys_step",
+        ("POST",),
+        "/account/passkeys",
+        ("target", "name", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "step": "remove", "target": ""},
+        setting=_signed_in,
+    ),
     Target("account_password", ("GET",), "/account/password", ("done",), setting=_signed_in),
     Target(
         "account_password_step",

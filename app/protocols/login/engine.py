@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from app.domain import access_rules, terms
+from app.domain import access_rules, new_passwords, terms
 from app.domain.access.rbac import Access
 from app.domain.authenticators import Holdings
 from app.domain.models import User
@@ -41,6 +41,7 @@ CHOOSE = "choose"
 ANOTHER = "another"
 """Chosen instead of an account that is signed in."""
 REGISTER = "register"
+NEW_PASSWORD = "new-password"
 VERIFY_EMAIL = "verify-email"
 TERMS = "terms"
 KEEP_ACCOUNT = "keep-account"
@@ -257,6 +258,16 @@ def _staying(now: Situation) -> str | None:
     return "account.leaving" if now.person and now.person.user.delete_at is not None else None
 
 
+def _password_good(now: Situation) -> str | None:
+    if now.person is None or now.person.user.password_hash is None:
+        return None
+    if now.person.user.must_change_password:
+        return "password.must_change"
+    # Whoever signed in without it is not kept up by it.
+    is_old = new_passwords.is_too_old(now.person.user, now.tenant.settings.authentication.password)
+    return "password.too_old" if is_old and "pwd" in now.person.amr else None
+
+
 def _confirmed(now: Situation) -> str | None:
     if now.person is None or not now.tenant.settings.authentication.require_verified_email:
         return None
@@ -319,6 +330,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(RECOVERY_CODES, "interaction_required", _codes_seen),
     # What their account has to be in order with.
     Requirement(KEEP_ACCOUNT, "interaction_required", _staying),
+    Requirement(NEW_PASSWORD, "interaction_required", _password_good),
     Requirement(VERIFY_EMAIL, "interaction_required", _confirmed),
     Requirement(TERMS, "interaction_required", _terms_agreed),
     # Where and when they may sign in.

@@ -12,6 +12,8 @@ from app.web.account import (
     factors,
     leave,
     overview,
+    passkeys,
+    password,
     profile,
     security,
     sessions,
@@ -22,7 +24,21 @@ from app.web.account.shell import binding
 
 __all__ = ["binding", "register"]
 
-_PAGES = (start, overview, security, factors, sessions, applications, data, profile, email, leave, switcher)
+_PAGES = (
+    start,
+    overview,
+    security,
+    password,
+    passkeys,
+    factors,
+    sessions,
+    applications,
+    data,
+    profile,
+    email,
+    leave,
+    switcher,
+)
 
 
 def register(app: Flask) -> None:

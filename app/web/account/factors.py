@@ -29,6 +29,8 @@ from app.web.page_forms import checked
 PAGE = "account_factors"
 DEVICES = "account_trusted_devices"
 AREA = "security"
+_HOME = {"passkey": "account_passkeys"}
+"""Where somebody is afterwards, where that is not the page of second factors."""
 
 
 def register(app: Flask) -> None:
@@ -68,7 +70,7 @@ def _add(way: str) -> Response:
     where = pages.tenant()
     if not enrol_pages.VIEWS[way].is_offered(where):
         raise NotFound
-    return login.go_on(turns.begin(where, PAGE, visit=_visit(way)), after_post=False)
+    return login.go_on(turns.begin(where, _HOME.get(way, PAGE), visit=_visit(way)), after_post=False)
 
 
 def _show() -> Response:
@@ -91,7 +93,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
     ways = [
         (_(view.label), _(view.says), pages.url(f"{PAGE}_{way.replace('-', '_')}"), way)
         for way, view in enrol_pages.VIEWS.items()
-        if way != enrol_pages.RECOVERY and view.is_offered(where)
+        if way not in (enrol_pages.RECOVERY, authenticators.PASSKEY) and view.is_offered(where)
     ]
     return shell.render(
         "account/factors.html",

@@ -21,6 +21,13 @@ class AccessForm(PageForm):
     client = _text()
 
 
+class PasskeysForm(PageForm):
+    """A passkey: `rename` it to `name`, or `remove` it."""
+
+    target = _text()
+    name = _text()
+
+
 class SessionsForm(PageForm):
     """Ending sessions: the one named, or all others."""
 

@@ -1,0 +1,257 @@
+"""Passkeys (WebAuthn level 3), by `webauthn`.
+
+A challenge is one interaction's, for one purpose: 256 bits, kept five minutes, used up by the first answer to it. The
+relying party is the tenant's host, which never changes for as long as its passkeys are to work. The user handle is a
+keyed hash, not the subject identifier, which clients know: what an authenticator hands out tells nothing to them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from webauthn import (
+    generate_authentication_options,
+    generate_registration_options,
+    options_to_json,
+    verify_authentication_response,
+    verify_registration_response,
+)
+from webauthn.helpers import parse_authentication_credential_json, parse_registration_credential_json
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AttestationConveyancePreference,
+    AttestationFormat,
+    AuthenticatorSelectionCriteria,
+    CredentialDeviceType,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from app.domain import assurance, authenticators
+from app.domain.assurance import Method
+from app.domain.models import Authenticator, User
+from app.domain.tenants import TenantContext
+from app.infra.state import Key, Put, StateStore, TakeOnce
+from app.kernel.errors import Problem
+from app.kernel.secrets import b64url, keyed_hash, lookup_hash, new_secret, unb64url
+
+KIND = "passkey-challenge"
+CHALLENGE_SECONDS = 300
+MAX_ANSWER = 8192
+ALGORITHMS = (
+    COSEAlgorithmIdentifier.ECDSA_SHA_256,
+    COSEAlgorithmIdentifier.EDDSA,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+)
+SIGN_IN, SECOND, ENROL = "sign-in", "second", "enrol"
+"""What a challenge is for. An answer to one is none to another."""
+
+_TRANSPORTS = frozenset({"usb", "nfc", "ble", "smart-card", "hybrid", "internal"})
+_UNREADABLE = (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, IndexError)
+"""What the library raises for an answer somebody made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A passkey that was just shown."""
+
+    row_id: str
+    user_id: str
+    counter: int
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A passkey that was just made."""
+
+    lookup: str
+    counter: int
+    data: dict[str, Any]
+    method: Method
+
+
+class Challenges:
+    """The challenges people are answering: one of each purpose for each interaction."""
+
+    def __init__(self, state: StateStore) -> None:
+        self._state = state
+
+    def make(self, tenant_id: str, interaction_id: str, purpose: str) -> bytes:
+        """A new one, in place of the one before."""
+        challenge = unb64url(new_secret())
+        self._state.execute(Put(_key(tenant_id, interaction_id, purpose), challenge, CHALLENGE_SECONDS))
+        return challenge
+
+    def take(self, tenant_id: str, interaction_id: str, purpose: str) -> bytes | None:
+        """Use it up: of any number of callers one gets it. None when there is none any more."""
+        found = self._state.execute(TakeOnce(_key(tenant_id, interaction_id, purpose))).results[0]
+        return bytes(found) if isinstance(found, bytes) else None
+
+
+def rp_id(tenant: TenantContext) -> str:
+    """The relying party: the host people see."""
+    return urlsplit(tenant.issuer).hostname or ""
+
+
+def origins(tenant: TenantContext) -> list[str]:
+    """Where an answer may come from: the tenant's own origin, and those it says are related."""
+    own = urlsplit(tenant.issuer)
+    return [f"{own.scheme}://{own.netloc}", *tenant.settings.authentication.passkeys.related_origins]
+
+
+def request_options(tenant: TenantContext, challenge: bytes, rows: Sequence[Authenticator] = ()) -> str:
+    """What the browser is asked for, as JSON: one of `rows`, or any passkey of this place."""
+    return options_to_json(
+        generate_authentication_options(
+            rp_id=rp_id(tenant),
+            challenge=challenge,
+            timeout=CHALLENGE_SECONDS * 1000,
+            allow_credentials=[_descriptor(row) for row in rows],
+            user_verification=_verification(tenant),
+        )
+    )
+
+
+def creation_options(
+    tenant: TenantContext, challenge: bytes, user: User, handle: bytes, rows: Sequence[Authenticator]
+) -> str:
+    """What the browser is asked to make, as JSON; not on an authenticator that holds one of `rows`."""
+    settings = tenant.settings.authentication.passkeys
+    name = user.claims.get("name")
+    return options_to_json(
+        generate_registration_options(
+            rp_id=rp_id(tenant),
+            rp_name=tenant.name,
+            user_id=handle,
+            user_name=user.username,
+            user_display_name=name if isinstance(name, str) and name else user.username,
+            challenge=challenge,
+            timeout=CHALLENGE_SECONDS * 1000,
+            attestation=AttestationConveyancePreference(settings.attestation),
+            authenticator_selection=AuthenticatorSelectionCriteria(
+                resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_verification(tenant)
+            ),
+            exclude_credentials=[_descriptor(row) for row in rows],
+            supported_pub_key_algs=list(ALGORITHMS),
+        )
+    )
+
+
+def handle_of(pepper: bytes, user: User) -> bytes:
+    """The person's user handle: always the same, and nobody else can make it."""
+    return keyed_hash(pepper, f"passkey user handle\0{user.tenant_id}\0{user.id}")
+
+
+def check_new(tenant: TenantContext, challenge: bytes, answer: str, handle: bytes) -> New:
+    """The passkey of an answer. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`."""
+    settings = tenant.settings.authentication.passkeys
+    try:
+        credential = parse_registration_credential_json(answer[:MAX_ANSWER])
+        found = verify_registration_response(
+            credential=credential,
+            expected_challenge=challenge,
+            expected_rp_id=rp_id(tenant),
+            expected_origin=origins(tenant),
+            require_user_verification=settings.user_verification == "required",
+            supported_pub_key_algs=list(ALGORITHMS),
+        )
+    except _UNREADABLE as fault:
+        raise Problem(
+            "passkey.invalid", "This passkey could not be added.", detail=str(fault)[:200]
+        ) from None
+    if settings.allowed_aaguids and (
+        found.fmt == AttestationFormat.NONE or found.aaguid.lower() not in settings.allowed_aaguids
+    ):
+        raise Problem(
+            "passkey.not_allowed", "Passkeys of this kind are not accepted here.", detail=found.aaguid
+        )
+    synced = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+    transports = [t.value for t in credential.response.transports or () if t.value in _TRANSPORTS]
+    return New(
+        b64url(found.credential_id),
+        found.sign_count,
+        {
+            "public_key": b64url(found.credential_public_key),
+            "user_handle": b64url(handle),
+            "aaguid": found.aaguid,
+            "transports": transports,
+            "synced": synced,
+            "backed_up": found.credential_backed_up,
+        },
+        assurance.passkey(synced=synced, verified=found.user_verified),
+    )
+
+
+def find(db: Session, answer: str) -> Authenticator | None:
+    """The passkey an answer names, whoever has it."""
+    try:
+        lookup = json.loads(answer[:MAX_ANSWER])["id"]
+    except _UNREADABLE:
+        return None
+    if not isinstance(lookup, str) or not lookup.isascii() or not 0 < len(lookup) <= 1400:
+        return None
+    return db.scalar(
+        select(Authenticator).where(
+            Authenticator.lookup == lookup,
+            Authenticator.kind == authenticators.PASSKEY,
+            Authenticator.confirmed_at.is_not(None),
+        )
+    )
+
+
+def check(
+    tenant: TenantContext, challenge: bytes, answer: str, row: Authenticator, *, names_itself: bool
+) -> Known:
+    """Whether an answer is the passkey's. With `names_itself` nobody said before who they are, so that the user handle
+    has to (WebAuthn section 7.2, step 6). Raises `Problem`: `passkey.invalid`, `passkey.cloned`."""
+    settings = tenant.settings.authentication.passkeys
+    try:
+        credential = parse_authentication_credential_json(answer[:MAX_ANSWER])
+        handle = credential.response.user_handle
+        expected = unb64url(row.data["user_handle"])
+        if handle != expected and (names_itself or handle):
+            raise ValueError("another user handle")
+        found = verify_authentication_response(
+            credential=credential,
+            expected_challenge=challenge,
+            expected_rp_id=rp_id(tenant),
+            expected_origin=origins(tenant),
+            credential_public_key=unb64url(row.data["public_key"]),
+            # The counter is looked at below, where a copy can be told from an answer that is no good.
+            credential_current_sign_count=0,
+            require_user_verification=settings.user_verification == "required",
+        )
+    except _UNREADABLE as fault:
+        raise Problem("passkey.invalid", "This passkey was not accepted.", detail=str(fault)[:200]) from None
+    counter = found.new_sign_count
+    if (counter or row.counter) and counter <= row.counter:
+        raise Problem("passkey.cloned", "This passkey was not accepted.", detail="the counter went back")
+    method = assurance.passkey(synced=bool(row.data.get("synced")), verified=found.user_verified)
+    return Known(row.id, row.user_id, counter, method)
+
+
+def used(db: Session, known: Known) -> None:
+    """Write down that it was used. Raises `Problem` (`passkey.cloned`) where its counter was passed meanwhile."""
+    if known.counter == 0:
+        authenticators.was_used(db, known.row_id)
+    elif not authenticators.use_step(db, known.row_id, known.counter):
+        raise Problem("passkey.cloned", "This passkey was not accepted.", detail="the counter went back")
+
+
+def _descriptor(row: Authenticator) -> PublicKeyCredentialDescriptor:
+    return PublicKeyCredentialDescriptor(id=unb64url(row.lookup or ""))
+
+
+def _verification(tenant: TenantContext) -> UserVerificationRequirement:
+    return UserVerificationRequirement(tenant.settings.authentication.passkeys.user_verification)
+
+
+def _key(tenant_id: str, interaction_id: str, purpose: str) -> Key:
+    return Key(tenant_id, KIND, f"{lookup_hash(interaction_id)}:{purpose}")

@@ -1,0 +1,87 @@
+"""One's own password: changed by whoever knows it, set by whoever has none."""
+
+from flask import Flask, Response, request
+from flask_babel import gettext as _
+
+from app.domain import authenticators
+from app.kernel.errors import Problem
+from app.protocols.login.factors.outcome import Blocked, Failed
+from app.web import errors, new_account, own_password, pages
+from app.web.account import factors, shell
+from app.web.account.shell import Visitor
+from app.web.page_forms import checked
+from app.web.people_forms import OwnPasswordForm
+
+PAGE = "account_password"
+
+
+def register(app: Flask) -> None:
+    """Add the page."""
+    app.add_url_rule("/account/password", PAGE, _show, methods=["GET"])
+    app.add_url_rule("/account/password", PAGE + "_step", _change, methods=["POST"])
+
+
+def _show() -> Response:
+    found = shell.entered(PAGE)
+    if isinstance(found, Response):
+        return found
+    if not _may(found):
+        return factors.prove(PAGE)
+    return _page(found, {})
+
+
+def _may(found: Visitor) -> bool:
+    """Whoever has a second factor showed it; and the first password of an account is set by a recent sign-in alone."""
+    with pages.services().tenancy.session(found.where.id) as db:
+        return factors.may_change(found, authenticators.holdings(db, found.user))
+
+
+def _change() -> Response:
+    form = checked(OwnPasswordForm, shell.bound_here())
+    found = shell.acting(PAGE)
+    if isinstance(found, Response):
+        return found
+    if not _may(found):
+        return pages.see_other(pages.url(PAGE))
+    where, user, password = found.where, found.user, form.password.data or ""
+    if user.password_hash is not None:
+        outcome = own_password.prove(where, user, form.current.data or "")
+        if isinstance(outcome, Blocked | Failed):
+            errors.note(outcome.reason, "the present password was not shown")
+            if isinstance(outcome, Blocked):
+                text = _("Too many attempts. Wait a while, then try again.")
+                response = _page(found, {"current": text}, status=429)
+                response.headers["Retry-After"] = str(outcome.retry_after_seconds)
+                return response
+            return _page(found, {"current": _("This is not your present password.")}, status=400)
+    try:
+        own_password.change(where, user, password, keep=found.session.sid)
+    except Problem as problem:
+        if problem.code == "password.changed":
+            return pages.see_other(pages.url(PAGE))
+        if problem.code not in own_password.FAULTS:
+            raise
+        return _page(found, {"password": new_account.said(problem)}, password=password, status=400)
+    response = pages.see_other(pages.url(PAGE, done="changed"))
+    rotated = pages.services().sessions.rotate(where, found.session)
+    if rotated is not None:
+        pages.cookies().set(response, where, rotated[1])
+    return response
+
+
+def _page(found: Visitor, faults: dict[str, str], *, password: str = "", status: int = 200) -> Response:
+    done = request.method == "GET" and request.args.get("done") == "changed"
+    return shell.render(
+        "account/password.html",
+        found,
+        "/account/security",
+        status,
+        action=pages.url(PAGE + "_step"),
+        has_one=found.user.password_hash is not None,
+        hint=own_password.hint(found.where, found.user),
+        strength=own_password.strength(password) if password else None,
+        labels=own_password.labels(),
+        username=found.user.username,
+        faults=faults,
+        notice=_("Your password was changed. Other browsers were signed out.") if done else "",
+    )

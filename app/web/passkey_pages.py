@@ -1,0 +1,143 @@
+"""Passkeys on the pages: what the browser is asked, and what its answer is worth.
+
+The ways to sign in, show a second factor and add one are views of `web.sign_in`, `web.factor_pages`, `web.enrol_pages`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.domain import assurance, authenticators, users
+from app.domain.assurance import Method
+from app.domain.models import Authenticator, User
+from app.domain.tenants import TenantContext
+from app.kernel import clock
+from app.kernel.errors import Problem
+from app.protocols.login.factors import passkey
+from app.protocols.login.factors.outcome import Blocked, Failed, Verified
+from app.protocols.login.factors.passkey import New
+from app.web import errors, factor_pages, pages
+
+if TYPE_CHECKING:
+    from app.web.turns import Turn
+
+WAY = "passkey"
+
+
+def is_offered(where: TenantContext) -> bool:
+    """Whether a sign-in may begin with one."""
+    return WAY in where.settings.authentication.methods
+
+
+def sign_in_options(turn: "Turn") -> str:
+    """What the sign-in page asks of the browser: any passkey of this place."""
+    challenge = _challenges().make(turn.where.id, turn.found.id, passkey.SIGN_IN)
+    return passkey.request_options(turn.where, challenge)
+
+
+def factor_options(turn: "Turn", user: User) -> dict[str, Any]:
+    """What the page of second factors asks: one of the person's."""
+    challenge = _challenges().make(turn.where.id, turn.found.id, passkey.SECOND)
+    with pages.services().tenancy.session(turn.where.id) as db:
+        rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
+        return {"options": passkey.request_options(turn.where, challenge, rows)}
+
+
+def creation_options(turn: "Turn", user: User) -> str:
+    """What the browser is asked to make."""
+    challenge = _challenges().make(turn.where.id, turn.found.id, passkey.ENROL)
+    with pages.services().tenancy.session(turn.where.id) as db:
+        rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
+        return passkey.creation_options(turn.where, challenge, user, _handle(user), rows)
+
+
+def made(turn: "Turn", user: User, answer: str) -> New:
+    """The passkey that was made. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.expired`."""
+    challenge = _challenges().take(turn.where.id, turn.found.id, passkey.ENROL)
+    if challenge is None:
+        raise Problem("passkey.expired", "That took too long. Try again.")
+    return passkey.check_new(turn.where, challenge, answer, _handle(user))
+
+
+def keep(db: Session, user: User, new: New, name: str) -> Authenticator:
+    """Keep a new passkey. Raises `Problem` (`factor.too_many`, `passkey.invalid` where somebody has it already)."""
+    mine = select(func.count()).where(
+        Authenticator.user_id == user.id, Authenticator.kind == authenticators.PASSKEY
+    )
+    if (db.scalar(mine) or 0) >= authenticators.MAX_OF_A_KIND:
+        raise Problem("factor.too_many", "You have as many of these as one may have.", status=409)
+    if db.scalar(select(Authenticator.id).where(Authenticator.lookup == new.lookup)) is not None:
+        raise Problem("passkey.invalid", "This passkey could not be added.", detail="it is known already")
+    row = Authenticator(
+        user_id=user.id,
+        kind=authenticators.PASSKEY,
+        name=name,
+        lookup=new.lookup,
+        data=new.data,
+        counter=new.counter,
+        confirmed_at=clock.now(),
+    )
+    db.add(row)
+    db.flush()
+    return row
+
+
+def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | Blocked:
+    """One try: of `user` for a second factor, or of whoever it is that signs in."""
+    where, parts = turn.where, pages.services()
+    with parts.tenancy.session(where.id) as db:
+        row = passkey.find(db, answer)
+        owner = users.get(db, row.user_id) if row is not None else None
+        db.expunge_all()
+    known = owner is not None and factor_pages.device(turn).knows(owner.id, owner.password_changed_at)
+    subject = user or owner
+    attempt = factor_pages.begin(
+        turn,
+        subject.id if subject else "?passkey:" + turn.found.id[:16],
+        subject.email if subject else None,
+        WAY,
+        known=known,
+    )
+    if isinstance(attempt, Blocked):
+        return attempt
+    purpose = passkey.SIGN_IN if user is None else passkey.SECOND
+    challenge = _challenges().take(where.id, turn.found.id, purpose)
+    reason, method = _judged(where, challenge, answer, row, owner, user)
+    if method is None or owner is None:
+        return factor_pages.end(attempt, reason, owner, assurance.passkey(synced=False, verified=False))
+    return factor_pages.end(attempt, None, owner, method)
+
+
+def _judged(
+    where: TenantContext,
+    challenge: bytes | None,
+    answer: str,
+    row: Authenticator | None,
+    owner: User | None,
+    expected: User | None,
+) -> tuple[str, Method | None]:
+    if challenge is None:
+        return "passkey.expired", None
+    if row is None or owner is None or (expected is not None and owner.id != expected.id):
+        return "passkey.unknown", None
+    try:
+        shown = passkey.check(where, challenge, answer, row, names_itself=expected is None)
+        if owner.disabled_at is not None:
+            return "user.disabled", None
+        with pages.services().tenancy.session(where.id, write=True) as db:
+            passkey.used(db, shown)
+    except Problem as problem:
+        if not problem.code.startswith("passkey."):
+            raise
+        errors.note(problem.code, problem.detail)
+        return problem.code, None
+    return "", shown.method
+
+
+def _handle(user: User) -> bytes:
+    return passkey.handle_of(pages.services().deployment_secrets.pepper(), user)
+
+
+def _challenges() -> passkey.Challenges:
+    return passkey.Challenges(pages.services().state)

@@ -1,0 +1,61 @@
+// Passkeys: asks the browser for one, or to make one, and sends the answer with the form around the button.
+
+const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const text = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+
+function prepared(options) {
+  const credentials = (list) => (list || []).map((one) => ({ ...one, id: bytes(one.id) }));
+  const found = { ...options, challenge: bytes(options.challenge) };
+  if (options.user) found.user = { ...options.user, id: bytes(options.user.id) };
+  if (options.allowCredentials) found.allowCredentials = credentials(options.allowCredentials);
+  if (options.excludeCredentials) found.excludeCredentials = credentials(options.excludeCredentials);
+  return found;
+}
+
+function written(credential) {
+  const from = credential.response;
+  const response = { clientDataJSON: text(from.clientDataJSON) };
+  for (const name of ["attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (from[name]) response[name] = text(from[name]);
+  }
+  if (from.getTransports) response.transports = from.getTransports();
+  const { id, type, authenticatorAttachment } = credential;
+  return JSON.stringify({ id, rawId: text(credential.rawId), type, authenticatorAttachment, response });
+}
+
+async function ask(form, more) {
+  const publicKey = prepared(JSON.parse(form.dataset.passkey));
+  const container = navigator.credentials;
+  const found = await (publicKey.user ? container.create({ publicKey }) : container.get({ publicKey, ...more }));
+  form.elements.credential.value = written(found);
+  form.requestSubmit();
+}
+
+for (const form of document.querySelectorAll("form[data-passkey]")) {
+  const button = form.querySelector("[data-passkey-button]");
+  const trouble = form.querySelector("[data-passkey-trouble]");
+  if (!window.PublicKeyCredential) continue;
+  form.querySelector("[data-passkey-missing]").hidden = true;
+  button.hidden = false;
+  let waiting = null;
+  const autofill = async () => {
+    if (!form.hasAttribute("data-autofill") || !(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+    waiting = new AbortController();
+    ask(form, { mediation: "conditional", signal: waiting.signal }).catch(() => {});
+  };
+  button.addEventListener("click", async () => {
+    waiting?.abort();
+    trouble.hidden = true;
+    button.disabled = true;
+    try {
+      await ask(form, {});
+    } catch {
+      trouble.hidden = false;
+      autofill();
+    } finally {
+      button.disabled = false;
+    }
+  });
+  autofill();
+}
