@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import requests
 from sqlalchemy import delete
 from werkzeug.serving import make_server
 
@@ -168,6 +169,14 @@ class Site:
         }
         return f"{self.base_url}/authorize?{urlencode(parameters, doseq=True)}"
 
+    def device(self) -> dict[str, Any]:
+        """What a television gets that asks to be let in."""
+        form = {"client_id": "tv", "scope": "openid profile read"}
+        agent = {"User-Agent": "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36"}
+        answer = requests.post(f"{self.base_url}/device_authorization", data=form, headers=agent, timeout=10)
+        found: dict[str, Any] = answer.json()
+        return found
+
     def admin_link(self) -> str:
         """A link that makes the first administrator."""
         with self.services.tenancy.session(self.demo.tenant.id, write=True) as session:
@@ -317,6 +326,15 @@ class Site:
             session, "board", {**common, "client_name": "Control Board", "allowed_groups": ["engineering"]}
         )
         clients.create(session, "own", {**common, "client_name": "Northwind Mail", "first_party": True})
+        clients.create(
+            session,
+            "tv",
+            {
+                **{name: value for name, value in common.items() if name != "redirect_uris"},
+                "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
+                "client_name": "Living Room TV",
+            },
+        )
 
 
 def temporary_site() -> tuple[tempfile.TemporaryDirectory[str], Site]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.second_factor import add_app
@@ -219,3 +220,24 @@ def _unquoted(value: str) -> str:
     from urllib.parse import unquote_plus
 
     return escape(unquote_plus(value))
+
+
+def test_a_device_is_let_in(tab: Page, site: Site) -> None:
+    """The code typed as people type, compared, signed in, allowed; and the device goes on (RFC 8628)."""
+    device = site.device()
+    tab.goto(f"{site.base_url}/device")
+    tab.fill("#user_code", device["user_code"].lower().replace("-", " "))
+    tab.click("#continue")
+    expect(tab.locator("#user-code")).to_have_text(device["user_code"])
+    expect(tab.locator("main")).to_contain_text("Living Room TV")
+    tab.click("#continue")
+    sign_in(tab, "bob")
+    tab.click("#allow")
+    expect(tab.get_by_role("heading")).to_contain_text(["Your device is connected"])
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": device["device_code"],
+        "client_id": "tv",
+    }
+    answer = requests.post(f"{site.base_url}/token", data=form, timeout=10)
+    assert answer.status_code == 200, answer.text
