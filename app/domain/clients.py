@@ -58,7 +58,6 @@ class ClientRecord:
     refresh_token_seconds: int | None
     refresh_token_rotation: bool
     default_max_age: int | None
-    default_acr_values: tuple[str, ...]
     request_object_signing_alg: str | None
     require_signed_request_object: bool
     request_uris: frozenset[str]
@@ -138,7 +137,6 @@ def compile_client(row: Client) -> ClientRecord:
         refresh_token_seconds=meta.refresh_token_seconds,
         refresh_token_rotation=meta.refresh_token_rotation,
         default_max_age=meta.default_max_age,
-        default_acr_values=tuple(meta.default_acr_values),
         request_object_signing_alg=meta.request_object_signing_alg,
         require_signed_request_object=meta.require_signed_request_object,
         request_uris=frozenset(uri.partition("#")[0] for uri in meta.request_uris),

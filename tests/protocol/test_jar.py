@@ -101,7 +101,7 @@ def at(seconds: int) -> int:
 
 
 def unsecured(bank: Bank) -> str:
-    head, body, _ = bank.object().split(".")
+    _, body, _ = bank.object().split(".")
     none = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
     return f"{none}.{body}."
 

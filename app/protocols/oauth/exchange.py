@@ -69,9 +69,8 @@ class Exchange:
         its audience. None is granted: the client may have whatever it is registered for. Raises `OAuthError`."""
         client, types = self.known_client, self.parts.details_types.all(self.request.tenant.id)
         asked = details.read(self.request.form.get("authorization_details"), types, client)
-        if granted is None:
-            found = asked or ()
-        else:
+        found = asked or ()
+        if granted is not None:
             found = details.narrowed(details.still_good(granted, types, client), asked)
         kept = details.for_audience(found, types, audience)
         if asked is not None and len(kept) != len(found):
