@@ -24,6 +24,8 @@ CLIENT_ID, CLIENT_SECRET = "bench", "bench-0123456789-0123456789-0123456789"
 RESOURCE = "https://api.example.com"
 REDIRECT_URI = "http://127.0.0.1:9/cb"
 
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
 APPLY = f"""
 tenants:
   - slug: default
@@ -34,7 +36,7 @@ tenants:
       - client_id: {CLIENT_ID}
         client_secret: {CLIENT_SECRET}
         redirect_uris: ["{REDIRECT_URI}"]
-        grant_types: [authorization_code, refresh_token, client_credentials, "urn:ietf:params:oauth:grant-type:token-exchange"]
+        grant_types: [authorization_code, refresh_token, client_credentials, "{EXCHANGE}"]
         scope: openid offline_access read
         default_resources: ["{RESOURCE}"]
         first_party: true

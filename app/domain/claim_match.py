@@ -7,7 +7,9 @@ from pydantic import Field
 
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
 Wanted = Pattern | bool | int | Annotated[list[Pattern], Field(min_length=1, max_length=50)]
-ClaimMatch = Annotated[dict[Annotated[str, Field(min_length=1, max_length=200)], Wanted], Field(max_length=30)]
+ClaimMatch = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=200)], Wanted], Field(max_length=30)
+]
 """Claims by name, and what each has to be: a value, one of a list, or text in which `*` stands for anything.
 
 A name with slashes leads into nested claims (`kubernetes.io/namespace`), unless a claim has that very name.

@@ -190,7 +190,9 @@ def slower(tenant_id: str, poll: Poll) -> tuple[Op, ...]:
     slow_downs = poll.slow_downs + poll.too_early
     wait = INTERVAL_SECONDS * (slow_downs + 1) - 1
     forget = LIFETIME_SECONDS + TOMBSTONE_SECONDS
-    count = Increment(Key(tenant_id, f"{_KIND}-slow-downs", poll.found.id), forget, amount=int(poll.too_early))
+    count = Increment(
+        Key(tenant_id, f"{_KIND}-slow-downs", poll.found.id), forget, amount=int(poll.too_early)
+    )
     return (count, Put(Key(tenant_id, f"{_KIND}-slow", poll.found.id), b"1", min(wait, forget)))
 
 

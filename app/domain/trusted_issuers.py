@@ -79,7 +79,12 @@ class IssuerDefinition(BaseModel):
     jwks_uri: Uri | None = None
     audiences: Annotated[list[Uri], Field(max_length=20)] = []
     """What `aud` may be besides this server's issuer and token endpoint."""
-    algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=5)] = ["RS256", "PS256", "ES256", "EdDSA"]
+    algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=5)] = [
+        "RS256",
+        "PS256",
+        "ES256",
+        "EdDSA",
+    ]
     single_use: bool = True
     """Whether a token is good for one request. Not for tokens that lie in a file until they are replaced."""
     max_seconds: Annotated[int, Field(ge=10, le=366 * 86400)] = 3600

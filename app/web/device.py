@@ -139,7 +139,9 @@ def _done() -> Response:
         "device/done.html",
         allowed=True,
         title=_("Your device is connected"),
-        text=_("Go back to it: it goes on by itself in a moment. You can disconnect it at any time in your account."),
+        text=_(
+            "Go back to it: it goes on by itself in a moment. You can disconnect it at any time in your account."
+        ),
         account_url=pages.url("account"),
     )
 

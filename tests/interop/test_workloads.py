@@ -195,7 +195,9 @@ def test_openid_client_and_oauth4webapi_let_a_device_in_and_exchange_its_token(s
         resource=deployment.RESOURCE,
     )
     assert found["page"] == "/device/done"
-    assert found["again"] in ("slow_down", "invalid_grant"), "the code is good once, and asked for too soon here"
+    assert found["again"] in ("slow_down", "invalid_grant"), (
+        "the code is good once, and asked for too soon here"
+    )
     assert found["subject"]["sub"] == found["sub"]
     assert found["exchanged"]["sub"] == found["sub"]
     assert found["exchanged"]["act"] == {"sub": "service"}

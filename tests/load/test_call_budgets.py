@@ -15,8 +15,8 @@ from app.infra.state import Op, Outcome
 from app.web.services import Services
 from tests.conftest import Http
 from tests.protocol import parties
-from tests.protocol.prover import Prover
 from tests.protocol.banks import Bank
+from tests.protocol.prover import Prover
 from tests.protocol.token_side import TokenSide, side
 from tests.protocol.trusted import Issuer
 
@@ -255,6 +255,7 @@ def test_a_waiting_device_takes_no_sql_and_one_trip_a_question(counted: Counted)
         answer = counted.post("/token", form, client)
     assert answer.json["error"] == "authorization_pending"
     assert (spent.transactions, spent.trips) == (0, 2)
+
 
 def test_counter_counts(counted: Counted) -> None:
     """A gate that cannot close is none."""

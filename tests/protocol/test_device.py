@@ -234,7 +234,8 @@ def test_a_hasty_device_is_slowed_down_for_good(tv: Television) -> None:
 
     name = lookup_hash(code)
     counted, held = tv.side.services.state.execute(
-        Get(Key(tv.side.tenant.id, "device-slow-downs", name)), Get(Key(tv.side.tenant.id, "device-slow", name))
+        Get(Key(tv.side.tenant.id, "device-slow-downs", name)),
+        Get(Key(tv.side.tenant.id, "device-slow", name)),
     ).results
     assert int(counted) == 1
     assert held is not None, "the longer interval holds after a question in time as well"
@@ -284,7 +285,9 @@ def test_a_client_of_another_grant_has_no_device_codes(side: TokenSide) -> None:
 def test_a_confidential_device_authenticates(side: TokenSide) -> None:
     """Section 3.1: client authentication as at the token endpoint."""
     party = side.client(grant_types=[DEVICE_CODE], redirect_uris=[], scope="openid")
-    refused(side.http.post("/device_authorization", form={"client_id": party.client_id}), "invalid_client", 401)
+    refused(
+        side.http.post("/device_authorization", form={"client_id": party.client_id}), "invalid_client", 401
+    )
     assert side.post("/device_authorization", {"scope": "openid"}, party).status_code == 200
 
 
@@ -342,7 +345,8 @@ def test_redeeming_is_the_databases_to_decide(tv: Television, alice: str) -> Non
     stored = tv.side.services.devices.find(
         tv.side.tenant.id, devices_pending.lookup_hash(found["device_code"])
     )
-    assert stored is not None and stored.record is not None
+    assert stored is not None
+    assert stored.record is not None
     with tv.side.services.tenancy.session(tv.side.tenant.id, write=True) as session:
         assert grants.redeem(session, stored.record["grant_id"]) is grants.Redemption.WON
     refused(tv.patient(found["device_code"]), "invalid_grant")

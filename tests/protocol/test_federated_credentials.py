@@ -143,4 +143,3 @@ def test_trust_withdrawn_is_trust_gone(side: TokenSide, pod: Party) -> None:
         session.delete(session.scalar(select(TrustedIssuer).where(TrustedIssuer.issuer == gone.issuer)))
     side.services.versions.touch()
     refused(ask(side, token, party.client_id), "invalid_client", 401)
-

@@ -43,9 +43,15 @@ def job(side: TokenSide) -> Party:
                 "scopes": ["read"],
             },
             {"name": "with its secret", "match": {"env": "careful"}, "client": party.client_id},
-            {"name": "people", "match": {"kind": "person"}, "user_claim": "email", "user_by": "email", "scopes": ["read"]},
+            {
+                "name": "people",
+                "match": {"kind": "person"},
+                "user_claim": "email",
+                "user_by": "email",
+                "scopes": ["read"],
+            },
         ],
-    )  # fmt: skip
+    )
     return party
 
 

@@ -394,6 +394,24 @@ def test_tokens_nobody_takes(world: Services, side: TokenSide, make: Any) -> Non
     assert len(new) == 1
 
 
+@pytest.mark.parametrize("reason", ["network.not_allowed", "hours.closed"])
+def test_the_tenants_hours_and_networks_hold_here_too(
+    world: Services, side: TokenSide, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """Contracts, tenant settings: at sign-in, refresh and exchange alike. What the rules say is tested beside them."""
+    from app.domain import access_rules
+
+    token, asked = world.user_token(), []
+
+    def check(settings: Any, ip: str, now: Any, **more: Any) -> str:
+        asked.append(ip)
+        return reason
+
+    monkeypatch.setattr(access_rules, "check", check)
+    refused(world.acting(world.orders, token), "invalid_grant")
+    assert asked == ["127.0.0.1"]
+
+
 def test_a_client_without_the_grant_exchanges_nothing(world: Services, side: TokenSide) -> None:
     plain = side.client()
     refused(world.exchange(plain, world.user_token()), "unauthorized_client")

@@ -51,7 +51,15 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Callable[[TenantScope], Kind], ...] = (Roles, Groups, Resources, DetailsTypes, Clients, People, Issuers)
+KINDS: tuple[Callable[[TenantScope], Kind], ...] = (
+    Roles,
+    Groups,
+    Resources,
+    DetailsTypes,
+    Clients,
+    People,
+    Issuers,
+)
 """In the order in which they name each other; deleted in the opposite one."""
 
 

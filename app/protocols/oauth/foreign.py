@@ -88,9 +88,7 @@ class ForeignTokens:
         if record is None:
             raise ForeignRefused("issuer.unknown", f"issuer {issuer!r:.300} is not trusted")
         claims = self._signed(token, record, tenant.id)
-        allowed = (
-            set(audiences) if strict else {tenant.issuer, f"{tenant.issuer}/token", *record.audiences}
-        )
+        allowed = set(audiences) if strict else {tenant.issuer, f"{tenant.issuer}/token", *record.audiences}
         _check_audience(claims.get("aud"), allowed)
         expires_at = _check_times(claims, record.max_seconds)
         subject = claims.get("sub")

@@ -10,6 +10,7 @@ from app.kernel.errors import Problem
 
 POD = {"kubernetes.io": {"namespace": "prod", "serviceaccount": {"name": "orders"}}, "groups": ["a", "b"]}
 RULE = {"name": "r", "match": {"sub": "x"}, "client": "c"}
+PERSON = {"name": "r", "match": {"sub": "x"}, "user": "a", "scopes": ["read"]}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_pattern_of_many_stars_takes_no_time() -> None:
         ({"rules": [{**RULE, "match": {"sub": "*"}}]}, "everybody"),
         ({"rules": [{"name": "r", "match": {"sub": "x"}, "user": "alice"}]}, "scopes"),
         (
-            {"rules": [{"name": "r", "match": {"sub": "x"}, "user": "a", "scopes": [], "client_authentication": "none"}]},
+            {"rules": [{**PERSON, "client_authentication": "none"}]},
             "client_authentication",
         ),
         ({"jwks_uri": "http://ci.example/jwks"}, "https"),

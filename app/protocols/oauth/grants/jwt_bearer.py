@@ -52,7 +52,9 @@ class JwtBearer(ExtensionGrant):
             return
         client = self.exchange.parts.clients.get(self.exchange.request.tenant.id, rule.client)
         if client is None or stated not in (None, rule.client):
-            raise self._refused("assertion.client", f"rule {rule.name} names {rule.client}, not {stated!r:.200}")
+            raise self._refused(
+                "assertion.client", f"rule {rule.name} names {rule.client}, not {stated!r:.200}"
+            )
         self._vouched_for(client)
         self._assertion = found
 
@@ -113,9 +115,7 @@ class JwtBearer(ExtensionGrant):
             raise self._refused(refusal.code, refusal.detail) from None
         rule = token.issuer.rule_for(token.claims)
         if rule is None:
-            raise self._refused(
-                "assertion.unmatched", f"{token.subject[:300]!r} of {token.issuer.issuer}"
-            )
+            raise self._refused("assertion.unmatched", f"{token.subject[:300]!r} of {token.issuer.issuer}")
         return _Assertion(token, rule)
 
     def _refused(self, reason: str, detail: str) -> OAuthError:

@@ -58,9 +58,7 @@ class TokenExchange(ExtensionGrant):
         subject, *rest = presented.read_all(exchange, given)
         actor = rest[0] if rest else None
         depth = exchange.request.tenant.settings.token_exchange.max_depth
-        handing = handing_on.decide(
-            exchange.known_client, subject, actor, exchange.cnf, max_depth=depth
-        )
+        handing = handing_on.decide(exchange.known_client, subject, actor, exchange.cnf, max_depth=depth)
         issuance = self._issuance(asked, subject, actor, handing)
         response = self._answer(asked, issuance)
         exchange.trip.add(audit.operation(self._event(asked, subject, actor, handing, issuance)))
@@ -196,9 +194,7 @@ class TokenExchange(ExtensionGrant):
         if excess := set(asked.resources).difference(allowed):
             raise errors.EXCHANGE_AUDIENCE(f"{sorted(excess)} are neither the token's nor the client's")
         granted = Target(subject.scopes, allowed if asked.resources else subject.audience)
-        target = audience.narrowed(
-            granted, client, exchange.resources, issuer, asked.scopes, asked.resources
-        )
+        target = audience.narrowed(granted, client, exchange.resources, issuer, asked.scopes, asked.resources)
         return _whole(asked, target)
 
     def _target_of_rule(self, asked: _Asked, subject: Presented) -> Target:
