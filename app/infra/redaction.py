@@ -34,7 +34,7 @@ def redact(text: str) -> str:
 
 
 def may_hold_credential(text: str) -> bool:
-    """Whether the costly search of a text, given in lower case, is worth it. Spelled out: it is asked of every record."""
+    """Whether the costly search of a text, in lower case, is worth it. Spelled out: it is asked of every record."""
     return (
         "=" in text
         or "@" in text

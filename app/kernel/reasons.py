@@ -304,7 +304,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "token.revoked": "The token itself was revoked.",
         "token.scheme": "The token is bound to a key, and was presented without proof of it.",
         "token.scope": "The token lacks the scope the endpoint needs.",
-        "token.second_factor_missing": "The person has a second factor, and the access token stands on a sign-in without it.",
+        "token.second_factor_missing": "The person has a second factor, and the token stands on a sign-in without it.",
         "token.sign_in_too_old": "The sign-in the access token stands on is too long ago for what is asked.",
         "token.signature": "The signature is not that of the key it names: the token was changed or forged.",
         "token.too_large": "The token is larger than any of ours.",

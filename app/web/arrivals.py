@@ -18,7 +18,11 @@ from app.web import errors, i18n, mails, pages
 
 
 def settle(
-    db: Session, where: TenantContext, user: User, session: BrowserSession, crowded_out: Iterable[BrowserSession]
+    db: Session,
+    where: TenantContext,
+    user: User,
+    session: BrowserSession,
+    crowded_out: Iterable[BrowserSession],
 ) -> None:
     """In the transaction that puts the sign-in on record, before the browser is known for its person.
 

@@ -53,7 +53,9 @@ class Turn:
         """The client behind it, unless it, or its redirect URI, was removed meanwhile."""
         asked = self.asked
         found = pages.services().clients.get(self.where.id, asked.client_id) if asked else None
-        return found if found and asked and (asked.device or found.allows_redirect(asked.redirect_uri)) else None
+        return (
+            found if found and asked and (asked.device or found.allows_redirect(asked.redirect_uri)) else None
+        )
 
     def deliver(self, response: Response) -> Response:
         """The answer, with the cookie of a new interaction on it."""

@@ -72,7 +72,7 @@ def become_administrator(browser: requests.Session, issuer: str, log: Path) -> N
     person.session = browser
     start = person.protect(protect)
     assert start.status_code == 200
-    assert f'Hello, <bdi>{USERNAME}</bdi>' in start.text
+    assert f"Hello, <bdi>{USERNAME}</bdi>" in start.text
     assert browser.get(link, timeout=20).status_code == 404, "the link works twice"
 
 

@@ -34,7 +34,14 @@ from tests.protocol.test_tenant_settings import decide
 
 NEW = "staple-battery-horse-42"
 CUSTOM = {
-    "authentication": {"password": {"preset": "custom", "require_uppercase": False, "require_digit": False, "require_special": False}}
+    "authentication": {
+        "password": {
+            "preset": "custom",
+            "require_uppercase": False,
+            "require_digit": False,
+            "require_special": False,
+        }
+    }
 }
 
 
@@ -89,6 +96,7 @@ def set_password(alice: Person, password: str, current: str = PASSWORD) -> Any:
         known.ldap_salted_sha1.hash(PASSWORD),
         known.phpass.using(rounds=8).hash(PASSWORD),
     ],
+    ids=["bcrypt", "pbkdf2", "ssha", "phpass"],
 )
 def test_imported_hash_signs_in_and_is_made_anew_once(
     alice: Person, services: Services, tenant: TenantContext, stored: str
