@@ -11,6 +11,7 @@ from app.domain.models.authenticators import (
 )
 from app.domain.models.clients import Client
 from app.domain.models.grants import Consent, Grant, GrantConsent, RefreshFamily, Revocation
+from app.domain.models.registrations import InitialAccessToken, RegisteredClient
 from app.domain.models.resources import AuthorizationDetailsType, Resource, ResourceScope
 from app.domain.models.tenants import Tenant
 from app.domain.models.trusted_issuers import TrustedIssuer
@@ -33,11 +34,13 @@ __all__ = [
     "GrantConsent",
     "Group",
     "GroupRole",
+    "InitialAccessToken",
     "MailboxMessage",
     "OneTimeLink",
     "OutboxMessage",
     "RecoveryCode",
     "RefreshFamily",
+    "RegisteredClient",
     "Resource",
     "ResourceScope",
     "Revocation",
