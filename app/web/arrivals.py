@@ -13,8 +13,9 @@ from app.infra import audit
 from app.infra.audit import Event
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.protocols.login.devices import Devices
+from app.protocols.login.factors.outcome import Origin
 from app.web import errors, i18n, mails, pages
+from app.web.terminal import Terminal
 
 
 def settle(
@@ -23,6 +24,7 @@ def settle(
     user: User,
     session: BrowserSession,
     crowded_out: Iterable[BrowserSession],
+    at: Terminal,
 ) -> None:
     """In the transaction that puts the sign-in on record, before the browser is known for its person.
 
@@ -31,10 +33,10 @@ def settle(
     parts = pages.services()
     for other in crowded_out:
         parts.sessions.end(db, where, other)
-        audit.record(db, _ended(where, other, "accounts"))
+        audit.record(db, _ended(where, other, "accounts", at.origin))
     for oldest in parts.sessions.make_room(db, where, session):
-        audit.record(db, _ended(where, oldest, "max_active"))
-    if user.last_signed_in_at is not None and not _is_known(where, user):
+        audit.record(db, _ended(where, oldest, "max_active", at.origin))
+    if user.last_signed_in_at is not None and user.id not in at.device.people:
         _tell(db, where, user, session)
     db.execute(
         update(User)
@@ -42,11 +44,6 @@ def settle(
         .values(last_signed_in_at=clock.now(), updated_at=User.updated_at)
         .execution_options(synchronize_session=False)
     )
-
-
-def _is_known(where: TenantContext, user: User) -> bool:
-    cookie = pages.cookies().read(where, "device")
-    return user.id in Devices(pages.services().vault).open(where.id, cookie).people
 
 
 def _tell(db: Session, where: TenantContext, user: User, session: BrowserSession) -> None:
@@ -73,8 +70,7 @@ def _tell(db: Session, where: TenantContext, user: User, session: BrowserSession
         errors.note(problem.code, "no notice of a new device")
 
 
-def _ended(where: TenantContext, session: BrowserSession, via: str) -> Event:
-    origin = pages.origin()
+def _ended(where: TenantContext, session: BrowserSession, via: str, origin: Origin) -> Event:
     return Event(
         "session.revoked",
         tenant_id=where.id,

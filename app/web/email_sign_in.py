@@ -43,19 +43,25 @@ def is_offered(where: TenantContext) -> bool:
 
 
 def send(turn: Turn, login: str) -> Response | Turn | Blocked:
-    """Send a message to whoever it is, if there is anybody."""
+    """Send a message to whoever it is, if there is anybody, and go on to the page for its code."""
+    kept = ask(turn, login)
+    if isinstance(kept, Blocked):
+        return kept
+    changed = turns.change(turn, data={**turn.found.data, WAY: kept})
+    return changed if isinstance(changed, Response) else pages.see_other(f"{turn.action}?way={WAY}")
+
+
+def ask(turn: Turn, login: str) -> dict[str, str] | Blocked:
+    """Send a message to whoever it is, if there is anybody. Gives what `judge` has to know when a code is typed."""
     started, where, parts, made = time.monotonic(), turn.where, pages.services(), factor_pages.codes()
     user = _whose(where, login)
     whom = user.id if user else "?" + lookup_hash(users.normalize(login[:_MAX_LOGIN]))
-    blocked = made.allow(where.id, whom, EMAIL_LIMITS, pages.origin())
+    blocked = made.allow(where.id, whom, EMAIL_LIMITS, turn.terminal.origin)
     if blocked is None:
         _send(turn, user, whom)
     # A transaction more or less must not show.
     time.sleep(max(0.0, started + parts.sign_in_floor_seconds - time.monotonic()))
-    if blocked is not None:
-        return blocked
-    changed = turns.change(turn, data={**turn.found.data, WAY: {"whom": whom, "login": login[:_MAX_LOGIN]}})
-    return changed if isinstance(changed, Response) else pages.see_other(f"{turn.action}?way={WAY}")
+    return blocked or {"whom": whom, "login": login[:_MAX_LOGIN]}
 
 
 def is_under_way(turn: Turn) -> bool:
@@ -73,27 +79,32 @@ def take(turn: Turn, standing: Standing, form: PageForm) -> Response | Turn:
     kept = turn.found.data.get(WAY)
     if kept is None or not is_offered(turn.where):
         return turn
-    user = _by_id(turn.where, kept["whom"])
-    known = user is not None and factor_pages.device(turn).knows(user.id, user.password_changed_at)
-    attempt = factor_pages.begin(turn, kept["whom"], user.email if user else None, WAY, known=known)
-    if isinstance(attempt, Blocked):
-        errors.note(attempt.reason, "a code was refused before anything was checked")
-        response = page(turn, fault=factor_pages.wait(attempt.retry_after_seconds), status=429)
-        response.headers["Retry-After"] = str(attempt.retry_after_seconds)
-        return response
     kind = "link" if request.form.get("link") else "code"
-    subject = factor_pages.codes().check(
-        turn.where.id, turn.found.id, PURPOSE, request.form.get(kind, ""), kind=kind
-    )
-    is_right = user is not None and subject == user.id
-    reason = None if is_right else "factor.link_invalid" if kind == "link" else "factor.code_expired"
-    outcome = factor_pages.end(attempt, reason, user, assurance.EMAIL)
+    outcome = judge(turn, kept, request.form.get(kind, ""), kind=kind)
+    if isinstance(outcome, Blocked):
+        errors.note(outcome.reason, "a code was refused before anything was checked")
+        response = page(turn, fault=factor_pages.wait(outcome.retry_after_seconds), status=429)
+        response.headers["Retry-After"] = str(outcome.retry_after_seconds)
+        return response
     if isinstance(outcome, Verified):
         return turns.shows(turn, outcome)
     errors.note(outcome.reason, "sign-in by e-mail refused")
-    is_failed = isinstance(outcome, Failed) and kind == "link"
-    fault = _("That link was used or has expired.") if is_failed else _("That code is wrong or has expired.")
+    is_link = kind == "link"
+    fault = _("That link was used or has expired.") if is_link else _("That code is wrong or has expired.")
     return page(turn, fault=fault, status=401)
+
+
+def judge(turn: Turn, kept: dict[str, str], typed: str, *, kind: str = "code") -> Verified | Failed | Blocked:
+    """One try with a code, or with the link. `kept` is what `ask` gave."""
+    user = _by_id(turn.where, kept["whom"])
+    known = user is not None and turn.terminal.device.knows(user.id, user.password_changed_at)
+    attempt = factor_pages.begin(turn, kept["whom"], user.email if user else None, WAY, known=known)
+    if isinstance(attempt, Blocked):
+        return attempt
+    subject = factor_pages.codes().check(turn.where.id, turn.found.id, PURPOSE, typed, kind=kind)
+    is_right = user is not None and subject == user.id
+    reason = None if is_right else "factor.link_invalid" if kind == "link" else "factor.code_expired"
+    return factor_pages.end(attempt, reason, user, assurance.EMAIL)
 
 
 def page(turn: Turn, *, fault: str = "", status: int = 200) -> Response:

@@ -17,7 +17,6 @@ from app.domain.assurance import Method
 from app.domain.models import User
 from app.infra import audit
 from app.infra.audit import Event
-from app.protocols.login.devices import Device, Devices
 from app.protocols.login.engine import Need
 from app.protocols.login.factors import recovery, sent_codes, totp
 from app.protocols.login.factors.attempts import Attempt, Attempts
@@ -45,7 +44,8 @@ class View:
     """What the link to it says."""
     template: str
     values: Callable[[Turn, User], dict[str, Any]]
-    verify: Callable[[Turn, User, FactorForm], Outcome]
+    verify: Callable[[Turn, User, str], Outcome]
+    """Checks what was typed, or what the browser answered for the person."""
     send: Callable[[Turn, User], Blocked | None] | None = None
     """Sends the code, where one is sent."""
 
@@ -85,7 +85,7 @@ def take(turn: Turn, standing: Standing, form: FactorForm) -> Response | Turn:
         return (
             _blocked(turn, standing, way, blocked) if blocked else pages.see_other(f"{turn.action}?way={way}")
         )
-    outcome = view.verify(turn, user, form)
+    outcome = view.verify(turn, user, _typed(form, way))
     if isinstance(outcome, Blocked):
         return _blocked(turn, standing, way, outcome)
     if isinstance(outcome, Failed):
@@ -101,6 +101,11 @@ def take(turn: Turn, standing: Standing, form: FactorForm) -> Response | Turn:
     if form.trust.data and can_trust(turn, standing):
         data = {**data, TRUST: True}
     return turns.adds(turn, before, outcome, data=data)
+
+
+def _typed(form: FactorForm, way: str) -> str:
+    field = {"password": form.password, "passkey": form.credential}.get(way, form.code)
+    return field.data or ""
 
 
 def page(turn: Turn, standing: Standing, way: str, *, fault: str = "", status: int = 200) -> Response:
@@ -160,23 +165,18 @@ def wait(seconds: int) -> str:
     )
 
 
-def device(turn: Turn) -> Device:
-    """The browser, as far as it is known."""
-    return Devices(pages.services().vault).open(turn.where.id, pages.cookies().read(turn.where, "device"))
-
-
 def begin(turn: Turn, user_id: str, email: str | None, method: str, *, known: bool) -> Attempt | Blocked:
     """Count a try of somebody."""
-    parts, asked = pages.services(), turn.asked
+    parts, at = pages.services(), turn.terminal
     attempts = Attempts(parts.state, floor_seconds=parts.sign_in_floor_seconds)
     return attempts.begin(
         turn.where,
         user_id,
         email,
         method,
-        device_id=device(turn).id,
+        device_id=at.device.id,
         known_device=known,
-        origin=pages.origin(asked.client_id if asked else None),
+        origin=at.origin,
     )
 
 
@@ -198,7 +198,7 @@ def codes() -> SentCodes:
 
 def code_event(turn: Turn, user: User, method: str, purpose: str) -> Event:
     """That a code was sent to somebody."""
-    origin = pages.origin(turn.asked.client_id if turn.asked else None)
+    origin = turn.terminal.origin
     return Event(
         "auth.code.sent",
         tenant_id=turn.where.id,
@@ -213,30 +213,30 @@ def code_event(turn: Turn, user: User, method: str, purpose: str) -> Event:
 
 
 def _known(turn: Turn, user: User) -> bool:
-    return device(turn).knows(user.id, user.password_changed_at)
+    return turn.terminal.device.knows(user.id, user.password_changed_at)
 
 
 def _nothing(turn: Turn, user: User) -> dict[str, Any]:
     return {}
 
 
-def _verify_totp(turn: Turn, user: User, form: FactorForm) -> Outcome:
+def _verify_totp(turn: Turn, user: User, typed: str) -> Outcome:
     attempt = begin(turn, user.id, user.email, "totp", known=_known(turn, user))
     if isinstance(attempt, Blocked):
         return attempt
     parts = pages.services()
     with parts.tenancy.session(turn.where.id, write=True) as db:
-        reason = totp.verify(db, parts.vault, turn.where.id, user.id, form.code.data or "")
+        reason = totp.verify(db, parts.vault, turn.where.id, user.id, typed)
     return end(attempt, reason, user, assurance.TOTP)
 
 
-def _verify_recovery(turn: Turn, user: User, form: FactorForm) -> Outcome:
+def _verify_recovery(turn: Turn, user: User, typed: str) -> Outcome:
     attempt = begin(turn, user.id, user.email, "recovery", known=_known(turn, user))
     if isinstance(attempt, Blocked):
         return attempt
-    parts, origin = pages.services(), pages.origin()
+    parts, origin = pages.services(), turn.terminal.origin
     with parts.tenancy.session(turn.where.id, write=True) as db:
-        reason = recovery.verify(db, parts.deployment_secrets.pepper(), user.id, form.code.data or "")
+        reason = recovery.verify(db, parts.deployment_secrets.pepper(), user.id, typed)
         if reason is None:
             event = Event(
                 "recovery.used",
@@ -257,12 +257,12 @@ def _recovery_values(turn: Turn, user: User) -> dict[str, Any]:
         return {"codes_left": authenticators.recovery_codes_left(db, user.id)}
 
 
-def _verify_sent(purpose: str, method: Method) -> Callable[[Turn, User, FactorForm], Outcome]:
-    def verify(turn: Turn, user: User, form: FactorForm) -> Outcome:
+def _verify_sent(purpose: str, method: Method) -> Callable[[Turn, User, str], Outcome]:
+    def verify(turn: Turn, user: User, typed: str) -> Outcome:
         attempt = begin(turn, user.id, user.email, method.id, known=_known(turn, user))
         if isinstance(attempt, Blocked):
             return attempt
-        subject = codes().check(turn.where.id, turn.found.id, purpose, form.code.data or "")
+        subject = codes().check(turn.where.id, turn.found.id, purpose, typed)
         return end(attempt, None if subject == user.id else "factor.code_expired", user, method)
 
     return verify
@@ -270,7 +270,7 @@ def _verify_sent(purpose: str, method: Method) -> Callable[[Turn, User, FactorFo
 
 def _send_email(turn: Turn, user: User) -> Blocked | None:
     where, parts, made = turn.where, pages.services(), codes()
-    if blocked := made.allow(where.id, user.id, EMAIL_LIMITS, pages.origin()):
+    if blocked := made.allow(where.id, user.id, EMAIL_LIMITS, turn.terminal.origin):
         return blocked
     sent = made.make(where.id, turn.found.id, "email-factor", user.id)
     with parts.tenancy.session(where.id, write=True) as db:
@@ -301,7 +301,7 @@ def masked_address(address: str) -> str:
 def send_text(turn: Turn, user: User, number: str, purpose: str, subject: str) -> Blocked | None:
     """Send a code to a telephone, unless too many were."""
     where, parts, made = turn.where, pages.services(), codes()
-    if blocked := made.allow(where.id, user.id, SMS_LIMITS, pages.origin()):
+    if blocked := made.allow(where.id, user.id, SMS_LIMITS, turn.terminal.origin):
         return blocked
     sent = made.make(where.id, turn.found.id, purpose, subject)
     text = _("%(code)s is your code for %(tenant)s. Give it to nobody.", code=sent.code, tenant=where.name)
@@ -328,15 +328,12 @@ def _number(turn: Turn, user: User) -> str | None:
     return max(rows, key=lambda row: row.last_used_at or row.created_at).data["number"] if rows else None
 
 
-def _verify_password(turn: Turn, user: User, form: FactorForm) -> Outcome:
-    parts, asked = pages.services(), turn.asked
+def _verify_password(turn: Turn, user: User, typed: str) -> Outcome:
+    parts, at = pages.services(), turn.terminal
     factor = PasswordFactor(
         parts.tenancy, parts.state, parts.passwords, floor_seconds=parts.sign_in_floor_seconds
     )
-    origin = pages.origin(asked.client_id if asked else None)
-    outcome = factor.attempt(
-        turn.where, user.username, form.password.data or "", device=device(turn), origin=origin
-    )
+    outcome = factor.attempt(turn.where, user.username, typed, device=at.device, origin=at.origin)
     # A user name is one person's, but it may have become another's just now.
     if isinstance(outcome, Verified) and outcome.user_id != user.id:
         return Failed("password.wrong")
@@ -349,10 +346,10 @@ def _passkey_values(turn: Turn, user: User) -> dict[str, Any]:
     return passkey_pages.factor_options(turn, user)
 
 
-def _verify_passkey(turn: Turn, user: User, form: FactorForm) -> Outcome:
+def _verify_passkey(turn: Turn, user: User, typed: str) -> Outcome:
     from app.web import passkey_pages
 
-    return passkey_pages.verify(turn, user, form.credential.data or "")
+    return passkey_pages.verify(turn, user, typed)
 
 
 VIEWS: dict[str, View] = {

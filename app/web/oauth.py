@@ -16,6 +16,7 @@ from app.infra import audit
 from app.infra.audit import Event
 from app.kernel import clock
 from app.protocols.login.engine import Done, Need, Refuse
+from app.protocols.login.factors.outcome import Origin
 from app.protocols.login.interactions import Interactions
 from app.protocols.oauth import authorize, front_channel, profiles, pushed, refused, responses, subjects
 from app.protocols.oauth.audience import Target
@@ -168,20 +169,14 @@ def complete(
     """
     parts = pages.services()
     with parts.tenancy.session(where.id, write=True) as db:
-        # Signing out waits for the same row: it comes before this and is seen here, or after it and revokes the grant.
-        user = users.hold(db, session.user_id)
-        is_over = parts.revocations.is_session_over(db, where.id, session.sid)
-        if user is None or user.disabled_at is not None or user.epoch != session.user_epoch or is_over:
+        written = granted(db, where, asked, client, session, pages.origin(), allowed_here=allowed_here)
+        if written is None:
             return None
-        standing = _consents(db, where, asked, client, session, user, allowed_here=allowed_here)
-        if standing is None:
-            return None
-        grant = _grant(db, asked, client, session, standing)
+        user, grant = written
+        record = code_record(where, asked, session, user, grant)
         if asked.device is not None:
             parts.sessions.add_client(where, session, client.client_id)
-            record = _code_record(where, asked, session, user, grant)
             return device_ending.let_in(where, asked.device, db, record)
-        record = _code_record(where, asked, session, user, grant)
         issuance = _front_channel(db, where, asked, client, session, user, grant)
         if asked.pushed is not None:
             # Within the transaction: of several windows the first has an answer, and the others make no grant.
@@ -194,6 +189,29 @@ def complete(
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
 
 
+def granted(
+    db: Session,
+    where: TenantContext,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    session: BrowserSession,
+    came_from: Origin,
+    *,
+    allowed_here: bool,
+) -> tuple[User, Grant] | None:
+    """Write down consent and grant in the caller's transaction. None when the session ended, the consent this stands
+    on was withdrawn, or the account closed, a moment ago."""
+    # Signing out waits for the same row: it comes before this and is seen here, or after it and revokes the grant.
+    user = users.hold(db, session.user_id)
+    is_over = pages.services().revocations.is_session_over(db, where.id, session.sid)
+    if user is None or user.disabled_at is not None or user.epoch != session.user_epoch or is_over:
+        return None
+    standing = _consents(db, where, asked, client, session, user, came_from, allowed_here=allowed_here)
+    if standing is None:
+        return None
+    return user, _grant(db, asked, client, session, standing)
+
+
 def _consents(
     db: Session,
     where: TenantContext,
@@ -201,6 +219,7 @@ def _consents(
     client: ClientRecord,
     session: BrowserSession,
     user: User,
+    came_from: Origin,
     *,
     allowed_here: bool,
 ) -> list[Consent] | None:
@@ -209,7 +228,7 @@ def _consents(
     if allowed_here:
         standing = consents.allow(db, user.id, client.client_id, wanted, details=details)
         for consent in standing:
-            audit.record(db, _consent_event(where, session, user, consent))
+            audit.record(db, _consent_event(where, session, user, consent, came_from))
         return standing
     if client.first_party:
         return []
@@ -296,9 +315,10 @@ def _answered(
     return parameters
 
 
-def _code_record(
+def code_record(
     where: TenantContext, asked: AuthorizationRequest, session: BrowserSession, user: User, grant: Grant
 ) -> CodeRecord:
+    """What is remembered of a code."""
     return CodeRecord(
         grant_id=grant.id,
         client_id=grant.client_id,
@@ -383,8 +403,9 @@ def answer(redirection: Redirection, *, after_post: bool = False) -> Response:
     return pages.see_other(redirection.uri)
 
 
-def _consent_event(where: TenantContext, session: BrowserSession, user: User, consent: Consent) -> Event:
-    came_from = pages.origin()
+def _consent_event(
+    where: TenantContext, session: BrowserSession, user: User, consent: Consent, came_from: Origin
+) -> Event:
     return Event(
         "consent.allowed",
         tenant_id=where.id,

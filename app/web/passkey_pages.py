@@ -90,7 +90,7 @@ def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | 
         row = passkey.find(db, answer)
         owner = users.get(db, row.user_id) if row is not None else None
         db.expunge_all()
-    known = owner is not None and factor_pages.device(turn).knows(owner.id, owner.password_changed_at)
+    known = owner is not None and turn.terminal.device.knows(owner.id, owner.password_changed_at)
     subject = user or owner
     attempt = factor_pages.begin(
         turn,

@@ -1,5 +1,6 @@
 """The session that comes of a sign-in, once everything demanded was shown."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from flask import Response
@@ -14,7 +15,8 @@ from app.infra.audit import Event
 from app.kernel import clock, ids
 from app.protocols.login.devices import LIFETIME_SECONDS, Device, Devices
 from app.protocols.login.interactions import Shown
-from app.web import arrivals, browser, pages
+from app.web import arrivals, browser, pages, terminal
+from app.web.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,26 @@ def start(
 ) -> Accepted:
     """A session for somebody who showed all that was demanded, and the record of it. `trust`: this browser goes
     without their second factor from now on."""
-    beside = [account.session for account in browser.accounts(where)]
-    accepted = _session_of(where, shown, [session for session in beside if session.user_id == shown.user_id])
-    crowded_out = browser.keep_beside(where, shown.user_id)
-    origin = pages.origin(client_id)
+    at = terminal.of_browser(where, client_id)
+    beside = at.sessions()  # Before the browser is told whom to keep.
+    at = replace(at, sessions=lambda: beside)
+    return begin(where, user, shown, at, browser.keep_beside(where, shown.user_id), trust=trust)
+
+
+def begin(
+    where: TenantContext,
+    user: User,
+    shown: Shown,
+    at: Terminal,
+    crowded_out: Collection[BrowserSession] = (),
+    *,
+    trust: bool = False,
+) -> Accepted:
+    """The same for whoever sits at `at`. `crowded_out` are the sessions that have to make room there."""
+    accepted = _session_of(
+        where, shown, at, [session for session in at.sessions() if session.user_id == shown.user_id]
+    )
+    origin = at.origin
     event = Event(
         "auth.login.success" if shown.session is None else "auth.step_up",
         tenant_id=where.id,
@@ -55,14 +73,14 @@ def start(
         user_agent=origin.user_agent,
         mfa_used=assurance.has_second_factor(shown.amr),
         session_id=accepted.session.sid,
-        client_id=client_id,
+        client_id=origin.client_id,
         data={"method": "+".join(shown.methods), "known_device": shown.known_device},
     )
     with pages.services().tenancy.session(where.id, write=True) as db:
         audit.record(db, event)
         if trust and assurance.has_second_factor(shown.amr):
             _trust(db, where, user, shown, accepted, event)
-        arrivals.settle(db, where, user, accepted.session, crowded_out)
+        arrivals.settle(db, where, user, accepted.session, crowded_out, at)
     return accepted
 
 
@@ -78,13 +96,12 @@ def _trust(
     audit.record(db, replace(event, id=ids.new_id(), name="device.trusted", data=data))
 
 
-def _session_of(where: TenantContext, shown: Shown, same: list[BrowserSession]) -> Accepted:
+def _session_of(where: TenantContext, shown: Shown, at: Terminal, same: Sequence[BrowserSession]) -> Accepted:
     """Whoever was at work here as somebody else stays signed in beside. The same person goes on in the same session
     under a new secret, so that signing in once more ends nothing that was started under it."""
-    parts, origin = pages.services(), pages.origin()
+    parts, origin = pages.services(), at.origin
     acr = assurance.acr_of(shown.amr)
-    cookie = pages.cookies().read(where, "device")
-    device = Devices(parts.vault).open(where.id, cookie).with_person(shown.user_id)
+    device = at.device.with_person(shown.user_id)
     for present in same:
         rotated = parts.sessions.rotate(
             where, present, amr=shown.amr, acr=acr, auth_time=clock.from_timestamp(shown.at)

@@ -9,9 +9,8 @@ from flask_babel import ngettext
 from app.domain import registration
 from app.domain.clients import ClientRecord
 from app.domain.models import User
-from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Need
-from app.protocols.login.factors.outcome import Blocked, Failed
+from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.password import PasswordFactor
 from app.web import branding, email_sign_in, errors, i18n, lockout, pages, passkey_pages, turns
 from app.web.i18n import later
@@ -39,8 +38,7 @@ def show(turn: Turn, standing: Standing) -> Response:
 
 def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     """One attempt with user name and password, or a message to be sent in place of the password."""
-    started = time.monotonic()
-    where, parts, asked = turn.where, pages.services(), turn.asked
+    where = turn.where
     login, password = (form.username.data or "").strip(), form.password.data or ""
     if form.way.data == email_sign_in.WAY and email_sign_in.is_offered(where):
         sent = email_sign_in.send(turn, login)
@@ -49,19 +47,25 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
         return _by_passkey(turn, form.credential.data or "")
     if "password" not in where.settings.authentication.methods:
         return turn
-    device = Devices(parts.vault).open(where.id, pages.cookies().read(where, "device"))
-    factor = PasswordFactor(
-        parts.tenancy, parts.state, parts.passwords, floor_seconds=parts.sign_in_floor_seconds
-    )
-    origin = pages.origin(asked.client_id if asked else None)
-    outcome = factor.attempt(where, login, password, device=device, origin=origin)
+    outcome = attempt(turn, login, password)
     if isinstance(outcome, Blocked):
-        lockout.tell(where, outcome, started)
         return _blocked(turn, login, outcome)
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in failed")
         return page(turn, username=login, fault=_(WRONG), status=401)
     return turns.shows(turn, outcome)
+
+
+def attempt(turn: Turn, login: str, password: str) -> Verified | Failed | Blocked:
+    """Check name and password; whose account is paused is told. Raises `Unavailable` when too many sign in at once."""
+    started, where, parts, at = time.monotonic(), turn.where, pages.services(), turn.terminal
+    factor = PasswordFactor(
+        parts.tenancy, parts.state, parts.passwords, floor_seconds=parts.sign_in_floor_seconds
+    )
+    outcome = factor.attempt(where, login, password, device=at.device, origin=at.origin)
+    if isinstance(outcome, Blocked):
+        lockout.tell(where, outcome, started)
+    return outcome
 
 
 def _by_passkey(turn: Turn, answer: str) -> Response | Turn:

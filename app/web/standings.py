@@ -15,12 +15,12 @@ from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.kernel import clock
 from app.protocols.login import engine, second_factor
-from app.protocols.login.devices import Devices
 from app.protocols.login.engine import Done, Need, Person, Refuse, Situation, Visit
 from app.protocols.login.interactions import VALID_SECONDS, Interaction, Shown
 from app.protocols.login.second_factor import Demand, More
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import browser, i18n, pages
+from app.web import i18n, pages, terminal
+from app.web.terminal import Terminal
 
 DONE = "done"
 """In the interaction's data, under the name of the enrolment page: what the person came to add was added."""
@@ -58,7 +58,9 @@ class _Facts:
         db: Session,
         asked: AuthorizationRequest | None,
         client: ClientRecord | None,
+        at: Terminal,
     ) -> None:
+        self._at = at
         self._where = where
         self._db = db
         self._asked = asked
@@ -92,15 +94,14 @@ class _Facts:
         return self._holdings
 
     def trusts_device(self) -> bool:
-        mfa, cookie = self._where.settings.authentication.mfa, pages.cookies().read(self._where, "device")
-        if cookie is None or self.user is None or not mfa.trusted_device_days:
+        mfa, device = self._where.settings.authentication.mfa, self._at.device
+        if self.user is None or not mfa.trusted_device_days:
             return False
-        device = Devices(pages.services().vault).open(self._where.id, cookie)
         knows = device.knows(self.user.id, self.user.password_changed_at)
         return knows and authenticators.is_trusted(self._db, self.user, device.id)
 
     def accounts_here(self) -> int:
-        found = (users.get(self._db, account.session.user_id) for account in browser.accounts(self._where))
+        found = (users.get(self._db, session.user_id) for session in self._at.sessions())
         return sum(user is not None and user.disabled_at is None for user in found)
 
     @property
@@ -120,9 +121,27 @@ def find(
     allowed_here: bool = False,
 ) -> Standing:
     """Ask the requirements, in order, for an authorization request or, without one, for a page of ours."""
+    at = terminal.of_browser(where, asked.client_id if asked else None)
+    standing = ask(where, asked, client, session, found, at=at, allowed_here=allowed_here)
+    if standing.user is not None:
+        i18n.prefer(person=standing.user.claims.get("locale"))
+    return standing
+
+
+def ask(
+    where: TenantContext,
+    asked: AuthorizationRequest | None,
+    client: ClientRecord | None,
+    session: BrowserSession | None,
+    found: Interaction | None = None,
+    *,
+    at: Terminal,
+    allowed_here: bool = False,
+) -> Standing:
+    """The same for whoever sits at `at`."""
     shown, visit = _counting(found, session), Visit.from_json(found.visit if found else None)
     with pages.services().tenancy.session(where.id) as db:
-        facts = _Facts(where, db, asked, client)
+        facts = _Facts(where, db, asked, client, at)
         person = _person(db, session, shown)
         facts.user = person.user if person else None
         now = Situation(
@@ -130,7 +149,7 @@ def find(
             asked=asked or visit,
             person=person,
             facts=facts,
-            ip=pages.origin().ip,
+            ip=at.origin.ip,
             signed_in_here=_signed_in_here(person, session, found),
             chosen=_chosen(session, found),
             allowed_here=allowed_here,
@@ -146,7 +165,6 @@ def find(
         step = engine.next_step(now)
         more, options, has_one = _ways(now, step)
         if person is not None:
-            i18n.prefer(person=person.user.claims.get("locale"))
             db.expunge(person.user)
     return Standing(
         step,

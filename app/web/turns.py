@@ -16,9 +16,10 @@ from app.protocols.login.interactions import Interaction, Interactions, Shown
 from app.protocols.oauth import responses
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import errors, i18n, oauth, pages
+from app.web import errors, i18n, oauth, pages, terminal
 from app.web.cookies import Stub
 from app.web.page_forms import PageForm, checked, make_token
+from app.web.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Turn:
     """The browser came for it just now and has no cookie yet."""
     allowed_here: bool = False
     """The person allowed this very request with this very step."""
+    elsewhere: Terminal | None = None
+    """Where the person sits, if not at the browser that asks."""
+
+    @property
+    def terminal(self) -> Terminal:
+        """Where the person sits."""
+        asked = self.asked
+        return self.elsewhere or terminal.of_browser(self.where, asked.client_id if asked else None)
 
     @property
     def bound_to(self) -> str:
@@ -75,7 +84,7 @@ def begin(
         request=None,
         return_to=return_to,
         visit=visit.to_json() if visit else None,
-        shown=_shown(verified) if verified else None,
+        shown=first(verified) if verified else None,
     )
     if secret is None:
         raise RuntimeError("a bound interaction has a secret")
@@ -90,7 +99,7 @@ def change(turn: Turn, **changes: Any) -> Turn | Response:
 
 def shows(turn: Turn, verified: Verified) -> Turn | Response:
     """Somebody showed who they are with a first factor: they begin anew, whoever was here before."""
-    return change(turn, shown=_shown(verified), data={})
+    return change(turn, shown=first(verified), data={})
 
 
 def adds(
@@ -102,7 +111,12 @@ def adds(
 ) -> Turn | Response:
     """Somebody showed one more factor: besides what they showed here, or besides what their session says. `data` is
     what the pages keep from now on, where that changes."""
-    shown = Shown(
+    return change(turn, shown=further(before, verified), **({} if data is None else {"data": data}))
+
+
+def further(before: Shown | BrowserSession, verified: Verified) -> Shown:
+    """What was shown once one more factor was."""
+    return Shown(
         verified.user_id,
         verified.user_epoch,
         assurance.united(before.amr, verified.method),
@@ -111,10 +125,10 @@ def adds(
         known_device=verified.known_device or (isinstance(before, Shown) and before.known_device),
         session=before.session if isinstance(before, Shown) else before.sid,
     )
-    return change(turn, shown=shown, **({} if data is None else {"data": data}))
 
 
-def _shown(verified: Verified) -> Shown:
+def first(verified: Verified) -> Shown:
+    """What was shown by a first factor."""
     return Shown(
         verified.user_id,
         verified.user_epoch,
