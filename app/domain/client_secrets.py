@@ -5,6 +5,7 @@ import secrets as random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -88,7 +89,8 @@ class ClientSecrets:
     ) -> bool:
         """Whether `presented` is the secret of `stored`; None is a client without one, or none at all.
 
-        In constant time. A chosen secret costs an argon2id hash once per process and a keyed hash from then on.
+        In constant time. A chosen secret costs an argon2id hash once per process, for however many ask at that moment,
+        and a keyed hash from then on.
         `before_hashing` is called first, for callers to ask their limits. Raises what that raises, and `Unavailable`
         when too many of those hashes are asked for at once.
         """
@@ -100,10 +102,7 @@ class ClientSecrets:
             return False
         if before_hashing is not None:
             before_hashing()
-        if not self._passwords.verify(presented, stored).ok:
-            return False
-        self._memo.learn(presented, stored)
-        return True
+        return self._memo.asked_once(presented, stored, lambda: self._passwords.verify(presented, stored).ok)
 
     def seal(self, tenant_id: str, client_id: str, secret: str) -> bytes:
         """The sealed secret of a client that signs with it (`client_secret_jwt`, OIDC Core section 9).
@@ -156,16 +155,44 @@ class _Memo:
         self._key = random.token_bytes(32)
         self._entries = entries
         self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._asking: dict[bytes, Future[bool]] = {}
         self._lock = threading.Lock()
 
     def knows(self, presented: str, stored: str) -> bool:
         return self._digest(presented, stored) in self._right
 
-    def learn(self, presented: str, stored: str) -> None:
+    def asked_once(self, presented: str, stored: str, ask: Callable[[], bool]) -> bool:
+        """What `ask` answers, asked once for all who want to know at the same time. A yes is remembered.
+
+        Raises what `ask` raises, to each of them.
+        """
+        digest = self._digest(presented, stored)
         with self._lock:
-            self._right[self._digest(presented, stored)] = None
-            if len(self._right) > self._entries:
-                self._right.popitem(last=False)
+            if digest in self._right:
+                return True
+            others = self._asking.get(digest)
+            if others is None:
+                mine = self._asking[digest] = Future[bool]()
+        if others is not None:
+            return others.result()
+        try:
+            right = ask()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(right)
+        finally:
+            self._settle(digest, right=mine.exception() is None and mine.result())
+        return right
+
+    def _settle(self, digest: bytes, *, right: bool) -> None:
+        with self._lock:
+            del self._asking[digest]
+            if right:
+                self._right[digest] = None
+                if len(self._right) > self._entries:
+                    self._right.popitem(last=False)
 
     def _digest(self, presented: str, stored: str) -> bytes:
         # The stored hash is of known form and holds no NUL, so that the pair cannot be split in another way.

@@ -17,6 +17,10 @@ class Versions(Protocol):
         """The version. Raises `Unavailable` when it cannot be known."""
         ...
 
+    def fresh(self, tenant_id: str) -> int:
+        """The version as it is now, or was a moment ago. Raises `Unavailable`."""
+        ...
+
 
 class ConfigCache:
     """Immutable records compiled from a tenant's configuration. Safe for threads; each process has its own.
@@ -46,6 +50,9 @@ class ConfigCache:
             except KeyError:  # another thread made room meanwhile
                 pass
             return found[1]  # type: ignore[return-value]
+        # What is not remembered may be new. Then so may be what belongs to it: without another look at the version, a
+        # client that came this very moment would meet the resources of before.
+        version = self._versions.fresh(tenant_id)
         # The version was read before the value: a change in between leaves an entry that is already outdated.
         value = load()
         entries[name] = (version, value)

@@ -6,6 +6,7 @@ at once, by `touch`. A disabled client or a rotated secret is a security event, 
 cannot be read for five seconds, nothing cached is used any more.
 """
 
+import math
 import os
 import threading
 import time
@@ -19,6 +20,8 @@ from app.kernel.errors import Problem, Unavailable
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 5.0
+FRESH_SECONDS = 0.05
+"""Looks at the versions because something is not remembered are at least this far apart, however many ask."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +60,7 @@ class ConfigVersions:
         self._forks = _forks
         self._versions: Mapping[str, int] = {}
         self._serial = 0
-        self._good_until = 0.0
+        self._read_at = -math.inf
         self._polling = threading.Lock()
         self._starting = threading.Lock()
         self._stop = threading.Event()
@@ -69,14 +72,20 @@ class ConfigVersions:
 
     def of(self, tenant_id: str) -> int:
         """The tenant's version; 0 for one not heard of. Raises `Unavailable` when it cannot be known."""
-        if time.monotonic() > self._good_until or self._forks != _forks:
-            self._refresh()
+        if time.monotonic() > self._read_at + LIMIT_SECONDS or self._forks != _forks:
+            self._refresh(LIMIT_SECONDS)
         return self._versions.get(tenant_id, 0)
+
+    def fresh(self, tenant_id: str) -> int:
+        """The tenant's version, read at most `FRESH_SECONDS` ago. Raises `Unavailable` when it cannot be known."""
+        if self._forks != _forks or time.monotonic() > self._read_at + FRESH_SECONDS:
+            self._refresh(FRESH_SECONDS)
+        return self.of(tenant_id)
 
     def all_versions(self) -> object:
         """A value that is another one as soon as any tenant changed, appeared or went. Raises `Unavailable`."""
-        if time.monotonic() > self._good_until or self._forks != _forks:
-            self._refresh()
+        if time.monotonic() > self._read_at + LIMIT_SECONDS or self._forks != _forks:
+            self._refresh(LIMIT_SECONDS)
         return self._serial
 
     def touch(self) -> None:
@@ -94,14 +103,14 @@ class ConfigVersions:
         if thread is not None and self._forks == _forks and thread is not threading.current_thread():
             thread.join(LIMIT_SECONDS)
 
-    def _refresh(self) -> None:
-        """The first question of this process, or the thread is late: read here. One caller at a time, others wait."""
+    def _refresh(self, seconds: float) -> None:
+        """What is known is older than that, or nothing is: read here. One caller at a time, others wait."""
         if self._forks != _forks:
             self._start_process()
         if not self._polling.acquire(timeout=1.0):
             raise Unavailable("database.unavailable", detail="configuration versions cannot be read")
         try:
-            if time.monotonic() > self._good_until:
+            if time.monotonic() > self._read_at + seconds:
                 self._read()
         finally:
             self._polling.release()
@@ -116,7 +125,7 @@ class ConfigVersions:
         if found != self._versions:
             self._versions = found
             self._serial += 1
-        self._good_until = started + LIMIT_SECONDS
+        self._read_at = started
 
     def _ensure_thread(self) -> None:
         if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):

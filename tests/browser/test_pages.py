@@ -17,7 +17,8 @@ AXE = Path(__file__).parent.parent.parent / "node_modules" / "axe-core" / "axe.m
 MEASURE = """() => ({
   scrolls: document.documentElement.scrollWidth > document.documentElement.clientWidth,
   small: [...document.querySelectorAll("a, button, input:not([type=hidden])")]
-    .filter((e) => e.checkVisibility() && !e.closest("p:not(.links), .hint, .skip") && !e.matches(".skip, .reveal"))
+    .filter((e) => e.checkVisibility() && !e.closest("p:not(.links), .mail, .hint, .skip, .visually-hidden"))
+    .filter((e) => !e.matches(".skip, .reveal"))
     .filter((e) => e.getBoundingClientRect().height < 44)
     .map((e) => e.outerHTML),
   headings: document.querySelectorAll("h1").length,

@@ -1,5 +1,6 @@
 """One server for all how-to pages: the deployment of a reader, at the pages' own example address."""
 
+import base64
 import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,12 +9,16 @@ from typing import Any
 import pytest
 
 from tests.conftest import PRODUCTION
-from tests.docs.newcomer import Folder, Reading, clean_environment
+from tests.docs.newcomer import Folder, Reading, apply, clean_environment
 from tests.live import LiveServer, new_deployment
 from tests.person import Person
 from tests.servers import RedisServer
 
 USERNAME, PASSWORD = "alice", "correct-horse-battery"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="{}"/></svg>'
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 GROUPS = ("staff", "grafana-admins", "team-red", "writers")
 PEOPLE: dict[str, Any] = {
     "tenants": [
@@ -59,6 +64,18 @@ def folder(documented: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """A reader's folder, whose `watchword` speaks to the server's deployment."""
     ours = {name: value for name, value in documented.environment().items() if name.startswith("WATCHWORD_")}
     return Folder(tmp_path_factory.mktemp("reader"), clean_environment(**ours))
+
+
+@pytest.fixture(scope="session")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A folder with a deployment of its own that nobody signs in to: what pages decide for a tenant is tried there."""
+    folder = Folder(tmp_path_factory.mktemp("apart"), clean_environment())
+    folder.run("watchword migrate")
+    for name, colour in (("logo", "#123"), ("logo-dark", "#eef")):
+        folder.write(f"{name}.svg", SVG.format(colour))
+    (folder.path / "icon.png").write_bytes(PNG)
+    apply(folder, PEOPLE)
+    return folder
 
 
 @pytest.fixture

@@ -50,11 +50,11 @@ def signed_in(
 
 
 @pytest.mark.parametrize("name", APPLIED)
-def test_every_apply_file_applies(name: str, reader: ReaderOf, folder: Folder) -> None:
+def test_every_apply_file_applies(name: str, reader: ReaderOf, apart: Folder) -> None:
     """And changes nothing the second time."""
     for document in reader(name).documents():
-        apply(folder, document)
-        assert "Nothing to change." in apply(folder, document)
+        apply(apart, document)
+        assert "Nothing to change." in apply(apart, document)
 
 
 def test_flask_signs_out_on_both_sides(

@@ -4,6 +4,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,7 +13,7 @@ from app.domain.client_secrets import ClientSecrets
 from app.infra import jose
 from app.infra.passwords import Passwords, Verdict
 from app.infra.vault import SealError, Vault
-from app.kernel.errors import Problem
+from app.kernel.errors import Problem, Unavailable
 
 PEPPER = os.urandom(32)
 CHOSEN = "k7Jr0uQ2m5vX8zB1nC4dF6hL9pS3tW0y"
@@ -114,7 +115,7 @@ def test_the_memo_holds_no_secret_and_is_bounded(
     monkeypatch.setattr(secrets._memo, "_entries", 2)
     stored = secrets.choose(CHOSEN)
     for number in range(5):
-        secrets._memo.learn(CHOSEN + str(number), stored)
+        secrets._memo.asked_once(CHOSEN + str(number), stored, lambda: True)
     assert len(secrets._memo._right) == 2
     assert all(isinstance(digest, bytes) and len(digest) == 32 for digest in secrets._memo._right)
     assert CHOSEN.encode() not in b"".join(secrets._memo._right)
@@ -170,3 +171,31 @@ def test_a_secret_too_short_for_hs256_is_not_sealed(make: Callable[..., ClientSe
     with pytest.raises(Problem) as refused:
         make(loopback=True).seal("t1", "web", "x" * (client_secrets.MIN_SYMMETRIC_BYTES - 1))
     assert refused.value.code == "client.secret_weak"
+
+
+def test_many_who_ask_at_once_cost_one_hash(secrets: ClientSecrets) -> None:
+    """A client that starts with a burst is not refused for the want of hashing slots."""
+    stored = secrets.choose(CHOSEN)
+    asked: list[int] = []
+
+    def slowly() -> bool:
+        asked.append(1)
+        time.sleep(0.3)
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: secrets._memo.asked_once(CHOSEN, stored, slowly), range(16)))
+    assert answers == [True] * 16
+    assert len(asked) == 1
+    assert secrets._memo._asking == {}
+
+
+def test_failure_of_the_one_hash_is_everybodys_and_is_not_remembered(secrets: ClientSecrets) -> None:
+    stored = secrets.choose(CHOSEN)
+
+    def overloaded() -> bool:
+        raise Unavailable("passwords.busy")
+
+    with pytest.raises(Unavailable):
+        secrets._memo.asked_once(CHOSEN, stored, overloaded)
+    assert secrets.verify(CHOSEN, stored)

@@ -73,6 +73,21 @@ def test_touch_reads_at_once(table: Table, found: ConfigVersions) -> None:
     assert found.of("a") == 7
 
 
+def test_what_is_not_remembered_asks_again_but_not_for_each_asker(
+    table: Table, found: ConfigVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "POLL_SECONDS", 60)
+    assert found.of("a") == 1
+    table.rows["a"] = 2
+    time.sleep(versions.FRESH_SECONDS)
+    assert found.of("a") == 1
+    assert found.fresh("a") == 2
+    polls = table.polls
+    monkeypatch.setattr(versions, "FRESH_SECONDS", 60)
+    assert [found.fresh("a") for _ in range(10)] == [2] * 10
+    assert table.polls == polls
+
+
 def test_a_short_outage_is_bridged_and_a_long_one_is_not(
     table: Table, found: ConfigVersions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
