@@ -1,6 +1,6 @@
 """The page behind the link of `watchword admin link`: it makes the first administrator."""
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_babel import gettext as _
 
 from app.domain import admin_links, assurance, password_policy
@@ -8,7 +8,7 @@ from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
-from app.web import errors, login, new_account, pages, turns
+from app.web import errors, login, new_account, pages, strength, turns
 from app.web.i18n import later
 from app.web.page_forms import FirstAdminForm, checked, make_token
 
@@ -42,8 +42,7 @@ def _make(token: str) -> Response:
     values = {"username": username, "email": email}
     password = form.password.data or ""
     try:
-        password_policy.check(password, where.settings.authentication.password, own=(username, email))
-        password_hash = parts.passwords.hash(password)
+        password_hash = parts.new_passwords.hash(where, password, own=(username, email))
         with parts.tenancy.session(where.id, write=True) as db:
             user = admin_links.consume(
                 db, token, username=username, email=email or None, password_hash=password_hash
@@ -93,6 +92,7 @@ def _form(
         values=values,
         faults=faults,
         password_hint=new_account.password_hint(rules),
+        **strength.meter(request.form.get("password", "") if faults else ""),
     )
 
 

@@ -14,7 +14,7 @@ from app.domain.profile import ProfileFaults
 from app.domain.registration import Newcomer
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
-from app.web import i18n, links, pages, profile_fields
+from app.web import i18n, links, pages, profile_fields, strength
 from app.web.page_forms import checked, make_token
 from app.web.people_forms import NewAccountForm
 
@@ -77,6 +77,7 @@ def show(page: Page, *, faults: dict[str, str] | None = None, status: int = 200)
         faults=faults,
         password_hint=password_hint(rules),
         terms=where.settings.terms,
+        **strength.meter(request.form.get("password", "") if status != 200 else ""),
     )
 
 

@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from app.kernel.errors import Problem
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
-from app.web import errors, new_account, own_password, pages
+from app.web import errors, new_account, own_password, pages, strength
 from app.web.i18n import later
 from app.web.page_forms import make_token
 from app.web.people_forms import OwnPasswordForm
@@ -62,10 +62,9 @@ def _page(
         why=_(_WHY[reason]) if reason in _WHY else "",
         asks_for_current=_asks_for_current(standing),
         hint=own_password.hint(turn.where, standing.user) if standing.user else "",
-        strength=own_password.strength(password) if password else None,
-        labels=own_password.labels(),
         username=standing.user.username if standing.user else "",
         faults=faults,
+        **strength.meter(password),
     )
 
 

@@ -1,13 +1,9 @@
-"""Somebody's own new password: what is asked of it, how good it is, and what changes with it.
+"""Somebody's own new password: what is asked of it, and what changes with it.
 
 Two pages set one: `web.new_password` on the way in, `web.account.password` in the account console.
 """
 
-from dataclasses import dataclass
-
-from flask_babel import gettext as _
-
-from app.domain import authenticators, new_passwords, password_policy, password_strength, users
+from app.domain import authenticators, new_passwords, password_policy, users
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
@@ -16,24 +12,8 @@ from app.protocols.login.devices import Devices
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.password import PasswordFactor
 from app.web import links, mails, new_account, pages
-from app.web.i18n import later
 
-LABELS = (
-    later("Guessed at once"),
-    later("Easy to guess"),
-    later("Could be better"),
-    later("Good"),
-    later("Very good"),
-)
 FAULTS = ("password.policy", "password.invalid")
-
-
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """How hard a password is to guess, 0 to 4, and in words."""
-
-    score: int
-    label: str
 
 
 def hint(where: TenantContext, user: User) -> str:
@@ -42,17 +22,6 @@ def hint(where: TenantContext, user: User) -> str:
         second_factor = new_passwords.has_second_factor(db, user.id)
     settings = where.settings.authentication.password
     return new_account.password_hint(password_policy.rules(settings, second_factor=second_factor))
-
-
-def strength(password: str) -> Strength:
-    """How good a password that was sent is."""
-    score = password_strength.of(password)
-    return Strength(score, _(LABELS[score]))
-
-
-def labels() -> list[str]:
-    """What the meter says, for the browser's own."""
-    return [_(label) for label in LABELS]
 
 
 def prove(where: TenantContext, user: User, password: str) -> Verified | Failed | Blocked:

@@ -18,7 +18,7 @@ from app.infra import limits
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.factors.password import MAX_LOGIN, forget_failures
-from app.web import links, mails, new_account, pages, turns
+from app.web import links, mails, new_account, pages, strength, turns
 from app.web.page_forms import checked, make_token
 from app.web.people_forms import ForgottenForm, NewPasswordForm
 from app.web.turns import Turn
@@ -151,6 +151,7 @@ def password_page(action: str, token: str, *, fault: str = "", recovers: bool = 
         fault=fault,
         recovers=recovers,
         password_hint=new_account.password_hint(rules),
+        **strength.meter(request.form.get("password", "") if fault else ""),
     )
 
 

@@ -1,18 +1,28 @@
 """One site for all browser tests; every test has a profile of its own."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.site import Site
+from tests.conftest import PRODUCTION, database_urls
+from tests.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A running deployment."""
-    with Site(tmp_path_factory.mktemp("site")) as site:
-        yield site
+def site(
+    request: pytest.FixtureRequest, storage: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A running deployment, on the storage of the run."""
+    with contextlib.ExitStack() as stack:
+        urls: dict[str, str] = {}
+        if storage == PRODUCTION:
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            urls = database_urls(postgres, stack.enter_context(postgres.database()))
+            urls["redis_url"] = stack.enter_context(RedisServer()).url
+        yield stack.enter_context(Site(tmp_path_factory.mktemp("site"), **urls))
 
 
 @pytest.fixture

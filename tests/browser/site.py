@@ -110,9 +110,12 @@ class Demo:
 
 
 class Site:
-    """A running server, and beside it the application the demo clients' redirect URIs point to."""
+    """A running server, and beside it the application the demo clients' redirect URIs point to.
 
-    def __init__(self, folder: Path) -> None:
+    On SQLite alone, unless `storage` names the database and Redis as `Settings` does.
+    """
+
+    def __init__(self, folder: Path, **storage: str) -> None:
         self.received: list[tuple[str, dict[str, str]]] = []
         """What came to the application: method and parameters."""
         self._application = make_server("127.0.0.1", 0, self._receive, threaded=True)
@@ -121,7 +124,11 @@ class Site:
         self._server = make_server("127.0.0.1", 0, lambda e, s: [], threaded=True)
         self.base_url = f"http://localhost:{self._server.server_port}"
         settings = Settings(
-            base_url=self.base_url, data_dir=folder, master_key=new_master_key(), log_level="WARNING"
+            base_url=self.base_url,
+            data_dir=folder,
+            master_key=new_master_key(),
+            log_level="WARNING",
+            **storage,  # type: ignore[arg-type]
         )
         migrations.upgrade(settings)
         self.services: Services = dataclasses.replace(wiring.build(settings), sign_in_floor_seconds=0.05)

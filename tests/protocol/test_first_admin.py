@@ -1,13 +1,16 @@
 """The one-time link that makes the first administrator (contracts 15)."""
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import time_machine
 
+from app import create_app
 from app.domain import admin_links
 from app.domain.access import rbac
+from app.domain.new_passwords import NewPasswords
 from app.domain.tenants import TenantContext
 from app.infra.limits import FIRST_ADMIN
 from app.kernel import clock
@@ -110,6 +113,22 @@ def test_what_is_not_accepted_does_not_use_the_link_up(
     assert 'role="alert"' in page.text
     assert administrators(services, tenant) == 0
     assert fill_in(http, path, http.get(path)).status_code == 303
+
+
+def test_a_leaked_password_is_refused(http: "Http", services: Services, tenant: TenantContext) -> None:
+    """Whoever may do everything is asked no less of than anybody else."""
+
+    class Leaked:
+        def knows(self, password: str) -> bool:
+            return password == PASSWORD
+
+    told = dataclasses.replace(services, new_passwords=NewPasswords(services.passwords, Leaked()))
+    http = Browser(create_app(services.settings, services=told), tenant)
+    path = link(services, tenant)
+    page = fill_in(http, path, http.get(path))
+    assert page.status_code == 400
+    assert "leaked" in page.text
+    assert administrators(services, tenant) == 0
 
 
 def test_form_token_is_needed(http: "Http", services: Services, tenant: TenantContext) -> None:

@@ -103,7 +103,9 @@ def test_a_forgotten_password_is_set_anew_by_a_link(
     assert "on its way" in forget(Browser(app, tenant), "alice").text
     path = link_sent(services, tenant)
     stranger = Browser(app, tenant)
-    assert send(stranger, path, password="short").status_code == 400
+    refused = send(stranger, path, password="short")
+    assert refused.status_code == 400
+    assert re.search(r'<meter[^>]+value="0"', refused.text)
     assert send(stranger, path, password=NEXT).headers["Location"].endswith("/password-set")
     assert "Sign in" in stranger.get("/password-set").text
     assert 'id="sign-in"' in alice.follow(alice.http.get("/account")).text

@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from app.domain import authenticators
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Blocked, Failed
-from app.web import errors, new_account, own_password, pages
+from app.web import errors, new_account, own_password, pages, strength
 from app.web.account import factors, shell
 from app.web.account.shell import Visitor
 from app.web.page_forms import checked
@@ -79,9 +79,8 @@ def _page(found: Visitor, faults: dict[str, str], *, password: str = "", status:
         action=pages.url(PAGE + "_step"),
         has_one=found.user.password_hash is not None,
         hint=own_password.hint(found.where, found.user),
-        strength=own_password.strength(password) if password else None,
-        labels=own_password.labels(),
         username=found.user.username,
         faults=faults,
         notice=_("Your password was changed. Other browsers were signed out.") if done else "",
+        **strength.meter(password),
     )

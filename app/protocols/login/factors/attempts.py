@@ -58,18 +58,20 @@ class Attempts:
         outcome = self._state.execute(*_counters(attempt))
         if outcome.ok:
             return attempt
-        # The first counter is the network's; recording each of its refusals would let a flood fill the audit log.
-        reason = "rate.network" if outcome.refused == 0 else "account.locked"
-        if outcome.refused:
-            self._record(attempt, reason)
-        return Blocked(reason, outcome.retry_after_seconds or 1)
+        # An unknown device's first counter is the network's; recording each of its refusals would let a flood fill
+        # the audit log.
+        if outcome.refused == 0 and not known_device:
+            return Blocked("rate.network", outcome.retry_after_seconds or 1)
+        self._record(attempt, "account.locked")
+        return Blocked("account.locked", outcome.retry_after_seconds or 1)
 
     def succeeded(self, attempt: Attempt) -> None:
         """The try was right: whoever made it begins anew, and it does not count against the network."""
-        network, *own = _counters(attempt)
+        counters = _counters(attempt)
+        shared = () if attempt.known_device else counters[:1]
         self._state.execute(
-            taken_back(network),
-            *(Delete(counter.key) for counter in own),
+            *(taken_back(counter) for counter in shared),
+            *(Delete(counter.key) for counter in counters[len(shared) :]),
             audit.operation(_event(attempt, None)),
         )
 
@@ -84,14 +86,15 @@ class Attempts:
 
 
 def _counters(attempt: Attempt) -> tuple[Increment, ...]:
+    """What one try counts against. On a known device nothing counts but what was tried there (see `password`)."""
     tenant, lockout = attempt.tenant, attempt.tenant.settings.authentication.lockout
-    network = SIGN_IN_NETWORK.count(tenant.id, network_of(attempt.origin.ip))
     where = attempt.device_id if attempt.known_device else "unknown"
     near = Increment(
         Key(tenant.id, KIND, f"{attempt.user_id}:{where}"), lockout.window_seconds, limit=lockout.failures
     )
     if attempt.known_device:
-        return network, near
+        return (near,)
+    network = SIGN_IN_NETWORK.count(tenant.id, network_of(attempt.origin.ip))
     daily = Key(tenant.id, KIND, f"{attempt.user_id}:day")
     return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
 

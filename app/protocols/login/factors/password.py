@@ -107,12 +107,12 @@ class PasswordFactor:
     def _blocked(
         self, tenant: TenantContext, account: _Account, origin: Origin, refused: int, retry_after: int
     ) -> Blocked:
-        # The first counter is the network's; recording each of its refusals would let a flood fill the audit log.
-        reason = "rate.network" if refused == 0 else "account.locked"
-        if refused > 0:
-            self._state.execute(audit.operation(_event(tenant, account, origin, reason)))
-        owner = account.user.id if account.user and refused > 0 else None
-        return Blocked(reason, retry_after, owner)
+        # An unknown device's first counter is the network's; recording each of its refusals would let a flood fill
+        # the audit log.
+        if refused == 0 and not account.known_device:
+            return Blocked("rate.network", retry_after)
+        self._state.execute(audit.operation(_event(tenant, account, origin, "account.locked")))
+        return Blocked("account.locked", retry_after, account.user.id if account.user else None)
 
     def _succeeded(
         self,
@@ -131,23 +131,28 @@ class PasswordFactor:
                     .values(password_hash=better, password_cost_ms=0)
                     .execution_options(synchronize_session=False)
                 )
-        forget: list[Op] = [Delete(c.key) for c in counters[1:]]
-        self._state.execute(taken_back(counters[0]), *forget)
+        shared = () if account.known_device else counters[:1]
+        forget: list[Op] = [taken_back(counted) for counted in shared]
+        self._state.execute(*forget, *(Delete(counted.key) for counted in counters[len(shared) :]))
         return Verified(user.id, user.epoch, assurance.PASSWORD, account.known_device)
 
 
 def _counters(
     tenant: TenantContext, account: _Account, device: Device, origin: Origin
 ) -> tuple[Increment, ...]:
-    """Counted before the check, so that parallel guesses do not pass together."""
+    """Counted before the check, so that parallel guesses do not pass together.
+
+    On a device its owner used before, nothing counts but what was tried there: guesses at the account from elsewhere
+    do not keep the owner out, and neither does a flood from the network they share with a guesser.
+    """
     lockout = tenant.settings.authentication.lockout
-    network = SIGN_IN_NETWORK.count(tenant.id, network_of(origin.ip))
     where = device.id if account.known_device else "unknown"
     near = Increment(
         Key(tenant.id, KIND, f"{account.name}:{where}"), lockout.window_seconds, limit=lockout.failures
     )
     if account.known_device:
-        return network, near
+        return (near,)
+    network = SIGN_IN_NETWORK.count(tenant.id, network_of(origin.ip))
     daily = Key(tenant.id, KIND, f"{account.name}:day")
     return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
 
