@@ -1,5 +1,5 @@
 """`amr`, `acr` and `auth_time` for every combination of factors: the table in `docs/explanation/assurance.md`, each row
-signed in with. The rows of passkeys are held to the rules; their own tests hold the ceremony."""
+signed in with."""
 
 import dataclasses
 import re
@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 import app
-from app.domain import assurance, authenticators, users
+from app.domain import authenticators, users
+from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra import sms
 from app.infra.sms import Texter
@@ -18,8 +20,11 @@ from tests.conftest import Http
 from tests.protocol.browserless import Person, new_person, new_public_client
 from tests.protocol.test_factor_messages import code_in, messages
 from tests.protocol.test_factors import Settle, claims_of, elsewhere, protected, settle
+from tests.soft_passkey import SoftPasskey, options_of
 
 __all__ = ["settle"]
+
+ORIGIN = "http://localhost:8000"
 
 PAGE = (Path(app.__file__).parent.parent / "docs/explanation/assurance.md").read_text("utf-8")
 
@@ -47,20 +52,53 @@ def services(services: Services) -> Services:
     return dataclasses.replace(services, sign_in_floor_seconds=0.05, sms=Texter(services.vault, Nobody()))
 
 
-@pytest.fixture
-def person(services: Services, tenant: TenantContext, http: Http, settle: Settle) -> Person:
-    """Somebody with every factor there is but a passkey, in a browser nobody used before."""
-    user_id = new_person(services, tenant)
+def confirm(services: Services, tenant: TenantContext, user_id: str) -> None:
+    """Their address is theirs."""
     with services.tenancy.session(tenant.id, write=True) as session:
         user = users.get(session, user_id)
         assert user is not None
         user.email_verified = True
+
+
+@pytest.fixture
+def person(services: Services, tenant: TenantContext, http: Http, settle: Settle) -> Person:
+    """Somebody with every factor there is but a passkey, in a browser nobody used before."""
+    user_id = new_person(services, tenant)
+    confirm(services, tenant, user_id)
     new_public_client(services, tenant, require_mfa=False)
     found = protected(Person(http))
     with services.tenancy.session(tenant.id, write=True) as session:
         authenticators.add_phone(session, user_id, number="+491701234567")
     settle(authentication={"methods": ["password", "email"], "mfa": {"methods": ["totp", "sms", "email"]}})
     return elsewhere(found)
+
+
+@pytest.fixture
+def holder(services: Services, tenant: TenantContext, http: Http, settle: Settle) -> Person:
+    """Somebody with a password and a confirmed address, signed in, of whom nothing more is demanded."""
+    confirm(services, tenant, new_person(services, tenant))
+    new_public_client(services, tenant)
+    settle(
+        authentication={
+            "methods": ["password", "passkey", "email"],
+            "mfa": {"methods": ["totp", "passkey"], "required": "none"},
+        }
+    )
+    found = Person(http)
+    page = found.http.get("/sign-in")
+    found.at = re.findall(r'action="([^"]*/interaction/[^"?]+)"', page.text)[0]
+    found.sign_in(page)
+    return found
+
+
+def add_passkey(person: Person, *, synced: bool, verifies: bool) -> SoftPasskey:
+    """Add one from the account."""
+    key = SoftPasskey(ORIGIN, synced=synced, verifies=verifies)
+    page = person.http.get("/account/factors/passkey")
+    person.at = re.findall(r'action="([^"]*/interaction/[^"?]+)', page.text)[0]
+    answer = key.create(options_of(page.text))
+    person.save_codes(person.step(page, step="enrol", way="passkey", name="A key", credential=answer))
+    return key
 
 
 @pytest.mark.parametrize(
@@ -104,13 +142,44 @@ def test_each_row(
     assert began <= claims["auth_time"] <= int(time.time())
 
 
-@pytest.mark.parametrize(("passkey", "after", "amr", "acr"), rows("Passkey"))
-def test_each_row_of_passkeys(passkey: str, after: str, amr: tuple[str, ...], acr: str) -> None:
+@pytest.mark.parametrize(
+    ("passkey", "after", "amr", "acr"),
+    rows("Passkey"),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_row_of_passkeys(
+    holder: Person,
+    services: Services,
+    tenant: TenantContext,
+    passkey: str,
+    after: str,
+    amr: tuple[str, ...],
+    acr: str,
+) -> None:
+    """Made at the account and shown at a sign-in, by an authenticator of software."""
     place, how = passkey.split(", ")
-    method = assurance.passkey(synced=place == "synced", verified=how == "verified")
-    before = {"": (), "password": ("pwd",), "email": ("otp",)}[after]
-    assert assurance.united(before, method) == amr
-    assert assurance.acr_of(amr) == acr
+    key = add_passkey(holder, synced=place == "synced", verifies=how == "verified")
+    if not after:
+        # A passkey is all they have: who has a password is asked for it beside one that did not verify them.
+        with services.tenancy.session(tenant.id, write=True) as session:
+            session.execute(update(User).values(password_hash=None, email_verified=False))
+    holder.http.client.delete_cookie(f"ww-{tenant.id}", path="/")
+    began = int(time.time())
+    page = holder.authorize()
+    if after == "password":
+        page = holder.sign_in(page)
+    elif after == "email":
+        page = holder.step(page, step="sign-in", way="email", username="alice")
+        page = holder.step(page, step="email", code=code_in(messages(services, tenant)[-1]))
+    if after and "data-passkey" not in page.text:
+        page = holder.view("passkey")
+    step = "factor" if after else "sign-in"
+    page = holder.step(page, step=step, way="passkey", credential=key.get(options_of(page.text)))
+    assert 'id="allow"' in page.text, page.text
+    holder.allow(page)
+    claims = claims_of(holder.tokens())
+    assert (tuple(claims["amr"]), claims["acr"]) == (amr, acr)
+    assert began <= claims["auth_time"] <= int(time.time())
 
 
 def test_the_classes_are_those_of_discovery(http: Http) -> None:

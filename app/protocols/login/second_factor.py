@@ -101,5 +101,10 @@ def _reason(now: "Situation", person: "Person") -> str | None:
         return "mfa.client"
     if is_required(now):
         return "mfa.policy"
-    has_one = (person.is_pending or now.protects) and now.facts.holdings().second_factors > 0
-    return "mfa.enrolled" if has_one else None
+    if not (person.is_pending or now.protects) or now.facts.holdings().second_factors == 0:
+        return None
+    left = factors.usable(now.tenant.settings.authentication, now.facts.holdings(), person.amr)
+    if not left and assurance.POSSESSION in assurance.kinds(person.amr):
+        # They began with the very passkey that is all they have.
+        return None
+    return "mfa.enrolled"

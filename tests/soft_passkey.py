@@ -1,0 +1,78 @@
+"""An authenticator made of software: makes passkeys and shows them, as a browser would hand them on (WebAuthn level 3).
+
+Chromium's virtual one is driven in `tests/browser`; this one says what that one cannot: that a key is synced, that its
+answer was made on another origin, that its counter stands still.
+"""
+
+import hashlib
+import json
+import os
+import re
+from html import unescape
+from typing import Any
+
+import cbor2
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from app.kernel.secrets import b64url, unb64url
+
+PRESENT, VERIFIED, MAY_SYNC, SYNCED, ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
+
+
+def options_of(html: str) -> dict[str, Any]:
+    """What a page asks of the browser."""
+    found = re.search(r'data-passkey="([^"]+)"', html)
+    assert found, html
+    options: dict[str, Any] = json.loads(unescape(found[1]))
+    return options
+
+
+class SoftPasskey:
+    """One passkey. `origin` is where the page is that the browser shows."""
+
+    def __init__(self, origin: str, *, synced: bool, verifies: bool) -> None:
+        self.origin = origin
+        self.counter = 0
+        self._flags = PRESENT | (VERIFIED if verifies else 0) | (MAY_SYNC | SYNCED if synced else 0)
+        self._id = os.urandom(32)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._handle = ""
+
+    def create(self, options: dict[str, Any]) -> str:
+        """Answer a request to make one, without attestation (section 7.1)."""
+        self._handle = options["user"]["id"]
+        numbers = self._key.public_key().public_numbers()
+        key = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        attested = bytes(16) + len(self._id).to_bytes(2, "big") + self._id + cbor2.dumps(key)
+        data = self._authenticator_data(options["rp"]["id"], ATTESTED) + attested
+        attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
+        client = self._client_data("webauthn.create", options["challenge"])
+        return self._answer(clientDataJSON=client, attestationObject=attestation)
+
+    def get(self, options: dict[str, Any]) -> str:
+        """Answer a request to show it (section 7.2)."""
+        data = self._authenticator_data(options["rpId"])
+        client = self._client_data("webauthn.get", options["challenge"])
+        signed = data + hashlib.sha256(client).digest()
+        signature = self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
+        return self._answer(
+            clientDataJSON=client,
+            authenticatorData=data,
+            signature=signature,
+            userHandle=unb64url(self._handle),
+        )
+
+    def _authenticator_data(self, rp_id: str, more: int = 0) -> bytes:
+        flags = bytes([self._flags | more])
+        return hashlib.sha256(rp_id.encode()).digest() + flags + self.counter.to_bytes(4, "big")
+
+    def _client_data(self, kind: str, challenge: str) -> bytes:
+        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
+
+    def _answer(self, **response: bytes) -> str:
+        written = {name: b64url(value) for name, value in response.items()}
+        credential_id = b64url(self._id)
+        return json.dumps(
+            {"id": credential_id, "rawId": credential_id, "type": "public-key", "response": written}
+        )
