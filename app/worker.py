@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from app import housekeeping
+from app.couriers import Couriers
+from app.domain import session_notices
 from app.infra import audit, heartbeat, logs, mail, metrics, sms
 from app.infra.audit_appender import BATCH, AuditAppender
 from app.infra.outbox import DeliveryFailed, Handler, Outbox
@@ -25,6 +27,7 @@ from app.infra.sinks.stdout import StdoutSink
 from app.infra.state import Entry
 from app.kernel.errors import Unavailable
 from app.kernel.settings import Settings
+from app.protocols.oauth.backchannel_logout import BackchannelLogout
 from app.web.services import Services
 
 IDLE_SECONDS = 0.25
@@ -81,9 +84,19 @@ class Worker:
         self._services = services
         self._outbox = outbox or services.outbox
         self._handlers = (
-            {mail.TOPIC: services.mailer.deliver, sms.TOPIC: services.sms.deliver}
+            {
+                mail.TOPIC: services.mailer.deliver,
+                sms.TOPIC: services.sms.deliver,
+                session_notices.TOPIC: BackchannelLogout(
+                    services.tenants, services.clients, services.keyring, services.fetcher
+                ).deliver,
+            }
             if handlers is None
             else dict(handlers)
+        )
+        self._couriers = Couriers(
+            (session_notices.TOPIC,),
+            lambda handed: self._attempt("delivering", partial(self._deliver_in_order, handed)),
         )
         self._appender = AuditAppender(
             services.tenancy,
@@ -121,6 +134,8 @@ class Worker:
         self._keep_house()
         for loop in loops:
             loop.join()
+        for left in self._couriers.stop():
+            self._attempt("giving back", partial(self._give_back, left))
 
     def append_audit(self) -> bool:
         """Append what is on record but not in the chains yet. Gives whether there is more at hand."""
@@ -138,15 +153,21 @@ class Worker:
 
     def deliver(self) -> bool:
         """Deliver what is due. Gives whether anything was."""
-        handed = self._queue.fetch(self._tenants())
-        for number, each in enumerate(handed):
+        handed = self._queue.fetch(self._tenants(), self._couriers.busy)
+        # Those go first: handing over takes no time.
+        for each in sorted(handed, key=lambda one: one.claim.topic not in self._couriers.topics):
             if self._stopping.is_set():
-                for left in handed[number:]:
-                    self._outbox.release(left.claim)
-                    self._queue.done(left)
-                break
-            self._deliver_in_order(each)
+                self._give_back(each)
+            elif each.claim.topic not in self._couriers.topics:
+                self._deliver_in_order(each)
+            elif not self._couriers.accept(each):
+                self._give_back(each)
         return bool(handed)
+
+    def _give_back(self, handed: Handed) -> None:
+        """It was not tried: anybody may have it."""
+        self._outbox.release(handed.claim)
+        self._queue.done(handed)
 
     def _deliver_in_order(self, handed: Handed) -> None:
         """Deliver a claim and what has gathered behind it, until one fails or is not due."""

@@ -27,3 +27,11 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => print());
 }
+
+// Applications sign out in frames of this page; then on, whether or not all of them answered.
+const onward = document.querySelector("a[data-onward]");
+if (onward) {
+  const go = () => location.replace(onward.href);
+  addEventListener("load", go);
+  setTimeout(go, 4000);
+}

@@ -1,7 +1,8 @@
 """What may be said of a client at registration, checked.
 
-Members are those of RFC 7591 section 2, OIDC Dynamic Client Registration section 2 and OIDC RP-Initiated Logout
-section 3.1, and ours. A member this server does not act on is refused, so that nobody relies on it.
+Members are those of RFC 7591 section 2, OIDC Dynamic Client Registration section 2, OIDC RP-Initiated Logout
+section 3.1, Back-Channel Logout section 2.2 and Front-Channel Logout section 2, and ours. A member this server does
+not act on is refused, so that nobody relies on it.
 """
 
 import ipaddress
@@ -105,6 +106,14 @@ class ClientMetadata(BaseModel):
     default_acr_values: list[str] = []
     initiate_login_uri: Uri | None = None
     post_logout_redirect_uris: Annotated[list[Uri], Field(max_length=100)] = []
+    backchannel_logout_uri: Uri | None = None
+    """Where it is told that a session ended (Back-Channel Logout section 2.2)."""
+    backchannel_logout_session_required: bool = False
+    """Whether it wants to be told which one by `sid`. It always is."""
+    frontchannel_logout_uri: Uri | None = None
+    """What the browser loads when its person signs out there (Front-Channel Logout section 2)."""
+    frontchannel_logout_session_required: bool = False
+    """Whether `iss` and `sid` go along."""
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
@@ -174,6 +183,15 @@ class ClientMetadata(BaseModel):
     @field_validator("request_uris")
     @classmethod
     def _request_uris(cls, values: list[str]) -> list[str]:
+    @field_validator("backchannel_logout_uri", "frontchannel_logout_uri")
+    @classmethod
+    def _logout_uri(cls, uri: str | None) -> str | None:
+        if uri is not None and (not _is_web_uri(uri) or "#" in uri):
+            raise ValueError(
+                f"{uri}: an https URI without a fragment is wanted (http only for a loopback address)"
+            )
+        return uri
+
         for uri in values:
             if not _is_web_uri(uri):
                 raise ValueError(f"{uri}: an https URI is wanted (http only for a loopback address)")
@@ -248,6 +266,24 @@ def _contradictions(client: ClientMetadata) -> list[str]:
     if client.subject_type == "pairwise" and not client.sector_identifier_uri and len(_hosts(client)) > 1:
         faults.append(
             "sector_identifier_uri is needed for pairwise subjects with redirect URIs of several hosts "
+    if client.authorization_challenge and not (client.first_party and code):
+        faults.append("authorization_challenge is for first_party clients with grant type authorization_code")
+    if (
+        client.authorization_challenge
+        and client.token_endpoint_auth_method == "none"
+        and client.application_type != "native"
+    ):
+        faults.append(
+            "authorization_challenge: a public client has to be native, as a page in a browser can send people to the "
+            "authorization endpoint (OAuth 2.0 for First-Party Applications section 9.8)"
+        )
+    if client.frontchannel_logout_uri is not None and uris.origin(client.frontchannel_logout_uri) not in {
+        uris.origin(uri) for uri in client.redirect_uris
+    }:
+        faults.append(
+            "frontchannel_logout_uri: scheme, host and port of one of its redirect URIs are wanted "
+            "(Front-Channel Logout section 2)"
+        )
             "(OpenID Connect Core section 8.1)"
         )
     if client.jwks is not None and (fault := _jwks_fault(client.jwks)):

@@ -31,6 +31,9 @@ class ClientRecord:
     token_endpoint_auth_signing_alg: str | None
     redirect_uris: tuple[str, ...]
     post_logout_redirect_uris: tuple[str, ...]
+    backchannel_logout_uri: str | None
+    frontchannel_logout_uri: str | None
+    frontchannel_logout_session_required: bool
     grant_types: frozenset[str]
     response_types: frozenset[str]
     scopes: frozenset[str]
@@ -114,6 +117,9 @@ def compile_client(row: Client) -> ClientRecord:
         response_types=frozenset(meta.response_types),
         scopes=frozenset(meta.scope.split()),
         default_resources=tuple(meta.default_resources),
+        backchannel_logout_uri=meta.backchannel_logout_uri,
+        frontchannel_logout_uri=meta.frontchannel_logout_uri,
+        frontchannel_logout_session_required=meta.frontchannel_logout_session_required,
         resource_server_for=frozenset(meta.resource_server_for),
         allowed_groups=frozenset(meta.allowed_groups),
         profile=meta.profile,

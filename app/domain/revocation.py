@@ -30,6 +30,7 @@ from typing import Any
 from sqlalchemy import delete, event, func, inspect, select
 from sqlalchemy.orm import Session
 
+from app.domain import session_notices
 from app.domain.models import Client, Revocation, User
 from app.infra.state import Execute, Get, Key, Op, Put, PutIfAbsent, Raise, Replace, StateStore
 from app.infra.tenancy import SystemReason, Tenancy
@@ -132,11 +133,15 @@ class Revocations:
         return session.scalar(asked.limit(1)) is not None
 
     def revoke_user(self, session: Session, tenant_id: str, user_id: str) -> None:
-        """Revoke every access token and browser session of a person. An unknown person has none."""
+        """Revoke every access token and browser session of a person. An unknown person has none.
+
+        The applications that took part in the sessions are told.
+        """
         row = session.scalar(select(User).where(User.tenant_id == tenant_id, User.id == user_id))
         if row is not None:
             row.epoch = User.epoch + 1
             session.flush()
+            session_notices.put_all(session, tenant_id, user_id)
             until = clock.after(LONGEST_SESSION_SECONDS + MARGIN_SECONDS)
             self._revoke(session, Mark(tenant_id, "user", user_id, row.epoch, until))
 

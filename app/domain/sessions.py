@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.domain import grants, users
+from app.domain import grants, session_notices, users
 from app.domain.revocation import Revocations, is_before, mark_key
 from app.domain.tenants import TenantContext
 from app.infra.limits import network_of
@@ -196,10 +196,12 @@ class Sessions:
             Delete(_key(tenant.id, session.sid)), SetRemove(_index(tenant.id, session.user_id), session.sid)
         )
 
+        The applications that took part are told.
     def end_all(
         self, database: Session, tenant: TenantContext, user_id: str, *, but: str | None = None
     ) -> list[BrowserSession]:
         """End every session of a person, but the one with that id. Gives those that ended."""
+        session_notices.put(database, tenant.id, session.user_id, session.sid)
         ended = [session for session in self.of_user(tenant, user_id) if session.sid != but]
         for session in ended:
             self.end(database, tenant, session)

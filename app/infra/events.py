@@ -121,6 +121,20 @@ EVENTS: tuple[EventType, ...] = (
     ),
     _row("auth.logout", "logout", AUTHENTICATION, "initiator", "Somebody signed out."),
     _row(
+        "logout.sent",
+        "backchannel_logout_sent",
+        AUTHENTICATION,
+        "",
+        "A client was told that a session ended, and said that it understood.",
+    ),
+    _row(
+        "logout.failed",
+        "backchannel_logout_failed",
+        AUTHENTICATION,
+        "",
+        "A client could not be told that a session ended.",
+    ),
+    _row(
         "session.revoked",
         "session_revoked",
         AUTHENTICATION,

@@ -10,12 +10,12 @@ between the two matters: the numbers are given at `put`, not at commit.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Update, delete, func, select, update
+from sqlalchemy import CursorResult, Update, delete, func, not_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.infra import audit
@@ -32,6 +32,9 @@ FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 3600.0
 MAX_ERROR_TEXT = 500
 
+Lane = tuple[str, str]
+"""A topic, and what the subjects of some of its messages begin with."""
+
 Handler = Callable[[str, Mapping[str, Any]], audit.Event | None]
 """Delivers one message of a tenant, and may give an event to put on record with it. Raises `DeliveryFailed`.
 
@@ -39,15 +42,23 @@ May be called again for what it already delivered."""
 
 
 class DeliveryFailed(Exception):
-    """A message could not be delivered. `permanent`: trying again is of no use.
+    """A message could not be delivered. `permanent`: trying again is of no use; `attempts`: of no use beyond so many.
 
     `event` is put on record if the message is given up.
     """
 
-    def __init__(self, reason: str, *, permanent: bool = False, event: audit.Event | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        attempts: int | None = None,
+        event: audit.Event | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.permanent = permanent
+        self.attempts = attempts
         self.event = event
 
 
@@ -110,9 +121,16 @@ class Outbox:
             return found
 
     def claim(
-        self, tenant_id: str, *, limit: int = 20, like: Claim | None = None, reserve: bool = False
+        self,
+        tenant_id: str,
+        *,
+        limit: int = 20,
+        like: Claim | None = None,
+        but: Sequence[Lane] = (),
+        reserve: bool = False,
     ) -> list[Claim]:
-        """Take due messages of a tenant, the oldest of each subject only; `like` asks for that subject alone.
+        """Take due messages of a tenant, the oldest of each subject only; `like` asks for that subject alone, `but`
+        leaves lanes out.
 
         With `reserve` nobody else gets them for as long as a lease, but they still have to be taken (`take`).
         """
@@ -139,6 +157,9 @@ class Outbox:
         )
         if like is not None:
             query = query.where(OutboxMessage.topic == like.topic, OutboxMessage.subject == like.subject)
+        for topic, prefix in but:
+            in_lane = OutboxMessage.subject.startswith(prefix, autoescape=True)
+            query = query.where(not_((OutboxMessage.topic == topic) & in_lane))
         with self._tenancy.session(tenant_id, write=True) as session:
             taken = list(session.scalars(query))
             for message in taken:
@@ -177,7 +198,8 @@ class Outbox:
 
     def failed(self, claim: Claim, fault: DeliveryFailed) -> bool:
         """Put a message back for a later attempt, or give up on it. True when it became a dead letter."""
-        dead = fault.permanent or claim.attempt >= self._max_attempts
+        most = self._max_attempts if fault.attempts is None else min(self._max_attempts, fault.attempts)
+        dead = fault.permanent or claim.attempt >= most
         told = redact(fault.reason)[:MAX_ERROR_TEXT]
         changes: dict[str, Any] = {"last_error": told}
         if dead:

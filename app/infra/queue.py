@@ -5,17 +5,20 @@ state store is Redis, reserves them and hands them over through a Redis stream w
 number of workers share the load without contending for rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.infra import audit
-from app.infra.outbox import Claim, Outbox
+from app.infra.outbox import Claim, Lane, Outbox
 from app.infra.state import Append, StateStore
 
 STREAM = "outbox"
 _AT_ONCE = 10
 _RELAYED_AT_ONCE = 200
+
+Busy = Callable[[str], Sequence[Lane]]
+"""What of a tenant's messages should stay where they are for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Handed:
 class Queue(Protocol):
     """Hands claims to a worker."""
 
-    def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
+    def fetch(self, tenant_ids: Sequence[str], busy: Busy = lambda _: ()) -> list[Handed]:
         """What this worker is to deliver now for these tenants; empty when nothing is due."""
         ...
 
@@ -44,12 +47,12 @@ class DirectQueue:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
+    def fetch(self, tenant_ids: Sequence[str], busy: Busy = lambda _: ()) -> list[Handed]:
         """Claim due messages, the oldest of each subject."""
         return [
             Handed(claim)
             for tenant_id in _with_messages(self._outbox, tenant_ids)
-            for claim in self._outbox.claim(tenant_id, limit=_AT_ONCE)
+            for claim in self._outbox.claim(tenant_id, limit=_AT_ONCE, but=busy(tenant_id))
         ]
 
     def done(self, handed: Handed) -> None:
@@ -64,9 +67,9 @@ class StreamQueue:
         self._state = state
         self._consumer = consumer
 
-    def fetch(self, tenant_ids: Sequence[str]) -> list[Handed]:
+    def fetch(self, tenant_ids: Sequence[str], busy: Busy = lambda _: ()) -> list[Handed]:
         """Relay what is due, then take what the stream hands to this worker."""
-        self._relay(tenant_ids)
+        self._relay(tenant_ids, busy)
         found: list[Handed] = []
         streams = self._state.read_stream(tenant_ids, STREAM, self._consumer, count=_AT_ONCE)
         for tenant_id, entries in streams.items():
@@ -84,10 +87,12 @@ class StreamQueue:
         if handed.entry_id is not None:
             self._state.acknowledge(handed.claim.tenant_id, STREAM, [handed.entry_id])
 
-    def _relay(self, tenant_ids: Sequence[str]) -> None:
+    def _relay(self, tenant_ids: Sequence[str], busy: Busy) -> None:
         for tenant_id in _with_messages(self._outbox, tenant_ids):
             # Should the stream be lost, or not be written after all, the reservation runs out and they are due again.
-            reserved = self._outbox.claim(tenant_id, limit=_RELAYED_AT_ONCE, reserve=True)
+            reserved = self._outbox.claim(
+                tenant_id, limit=_RELAYED_AT_ONCE, reserve=True, but=busy(tenant_id)
+            )
             if reserved:
                 entries = (f"{claim.id}:{claim.attempt}".encode("ascii") for claim in reserved)
                 self._state.execute(*(Append(tenant_id, STREAM, entry) for entry in entries))

@@ -174,6 +174,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "passkey.expired": "The challenge was used up or is older than five minutes.",
         "passkey.invalid": "The browser's answer about a passkey cannot be verified: origin, challenge or signature.",
         "passkey.not_allowed": "The tenant does not accept passkeys of this model.",
+        "logout.undeliverable": "The client did not take the logout token, however often it was sent.",
         "passkey.unknown": "Nobody here, or somebody else, has this passkey.",
         "password.changed": "The password was changed by somebody else at the same time.",
         "password.must_change": "An administrator asks the person to set a new password.",

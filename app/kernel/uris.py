@@ -85,6 +85,15 @@ def canonical_resource(uri: str) -> str | None:
     return f"{scheme}://{host}{port}{path}{query}"
 
 
+def origin(uri: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of a URI, the default port in place of none; None for what has no host."""
+    parts = split(uri)
+    if parts is None or parts.hostname is None:
+        return None
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(scheme)
+
+
 def with_query(uri: str, parameters: list[tuple[str, str]]) -> str:
     """`uri` with parameters added to its query, what is there kept as it is (RFC 6749 section 3.1.2)."""
     if not parameters:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 
-from app.domain import assurance, users
+from app.domain import assurance, session_notices, users
+from app.domain.session_notices import Part
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra import audit, limits
@@ -14,7 +15,7 @@ from app.infra.audit import Event
 from app.infra.limits import AUTHORIZE
 from app.infra.state import Key, Put, TakeOnce
 from app.kernel.secrets import lookup_hash, new_secret
-from app.protocols.oauth import logout
+from app.protocols.oauth import frontchannel_logout, logout
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.logout import LogoutRequest
 from app.protocols.oauth.responses import Redirection
@@ -92,8 +93,8 @@ def _decide(where: TenantContext, asked: LogoutRequest) -> Response:
         return _leave(where, asked if asked.user_id else LogoutRequest(), after_post=False)
     meant = [a.session for a in present if asked.user_id and asked.is_about(a.session.user_id, a.session.sid)]
     if meant:
-        _end(where, meant, asked)
-        return _leave(where, asked, after_post=False)
+        frames = _end(where, meant, asked)
+        return _leave(where, asked, frames, after_post=False)
     client = pages.services().clients.get(where.id, asked.client_id) if asked.client_id else None
     with pages.services().tenancy.session(where.id) as db:
         user = users.get(db, session.user_id) if session else None
@@ -121,16 +122,20 @@ def _confirmed() -> Response:
     session = oauth.current_session(where)
     # Without an account at work there is nobody else to mean than all of them.
     of_all = form.step.data == ALL or session is None
-    _end(where, [a.session for a in present if of_all or (session and a.session.sid == session.sid)], asked)
-    return _leave(where, asked, after_post=True)
+    ended = [a.session for a in present if of_all or (session and a.session.sid == session.sid)]
+    frames = _end(where, ended, asked)
+    return _leave(where, asked, frames, after_post=True)
 
 
-def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: LogoutRequest) -> None:
-    """End sessions, their access tokens, and every grant that lives no longer than they."""
+def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: LogoutRequest) -> tuple[str, ...]:
+    """End sessions, their access tokens, and every grant that lives no longer than they. Gives what this browser has
+    to load of the applications that took part."""
     parts, origin = pages.services(), pages.origin()
+    took_part: list[Part] = []
     with parts.tenancy.session(where.id, write=True) as db:
         for session in sessions:
             parts.sessions.end(db, where, session)
+            took_part += session_notices.parts(db, where.id, session.user_id, (session.sid,))
             user = users.get(db, session.user_id)
             audit.record(
                 db,
@@ -149,19 +154,28 @@ def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: Logout
                 ),
             )
     browser.forget(where, {session.sid for session in sessions})
+    return frontchannel_logout.frames(where, parts.clients, took_part)
 
 
-def _leave(where: TenantContext, asked: LogoutRequest, *, after_post: bool) -> Response:
+def _leave(
+    where: TenantContext, asked: LogoutRequest, frames: Sequence[str] = (), *, after_post: bool
+) -> Response:
     # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
     if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
         pages.cookies().put(where, None)
     target = asked.target()
     if target is not None:
-        return oauth.answer(Redirection(target), after_post=after_post)
+        onward = Redirection(target)
+        if not frames:
+            return oauth.answer(onward, after_post=after_post)
+        return pages.page(
+            "logout/leaving.html", opener=True, frames=frames, target=onward.uri, host=onward.host
+        )
     beside = browser.people(where, browser.accounts(where))
     return pages.page(
         "logout/signed_out.html",
         opener=True,
+        frames=frames,
         sign_in=pages.url("start"),
         beside=[consent_page.person_view(user) for _, user in beside],
         action=pages.url("logout"),

@@ -1,6 +1,7 @@
 """The pages: which there are, how they are rendered, and the headers each of them carries."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 64 * 1024
 ASSET_SECONDS = 31_536_000
+from app.protocols.oauth import frontchannel_logout
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -81,11 +83,13 @@ def page(
     """A page of the current tenant, in its looks or in those given.
 
     `form_action` is the Content-Security-Policy source its forms may go to. With `opener` the window that opened it
-    keeps its handle: an application signs in in a pop-up and is told by it.
+    keeps its handle: an application signs in in a pop-up and is told by it. `frames` are pages of applications to load
+    unseen (`protocols.oauth.frontchannel_logout`).
     """
     from app.web import branding
 
     where: TenantContext | None = request.environ.get("watchword.tenant")
+    frames: Sequence[str] = (),
     # The switch comes back to this address, and what an application asked for is not written into pages.
     switch = form_action == "'self'" and not (
         request.query_string and request.endpoint in ("authorize", "logout")
@@ -107,9 +111,10 @@ def page(
     response.vary.update(("Accept-Language", "Cookie"))
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; "
-        f"form-action {form_action}; frame-ancestors 'none'"
+        f"form-action {form_action}; frame-ancestors 'none'" + _frame_sources(frames)
     )
     if not opener:
+        frames=frames,
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
 
@@ -124,6 +129,12 @@ def see_other(target: str) -> Response:
 def in_words(moment: datetime) -> str:
     """An instant as a person reads it, in their language."""
     return i18n.in_words(moment)
+def _frame_sources(frames: Sequence[str]) -> str:
+    """The directive that allows these and nothing else (contracts 14)."""
+    sources = dict.fromkeys(frontchannel_logout.source(frame) for frame in frames)
+    return f"; frame-src {' '.join(sources)}" if sources else ""
+
+
 
 
 def register(app: Flask, parts: Services) -> None:

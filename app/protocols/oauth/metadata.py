@@ -137,6 +137,10 @@ def _common(tenant: TenantContext, grant_types: Iterable[str], transport: Transp
         "introspection_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
     }
 
 

@@ -3,9 +3,10 @@
 from flask import Flask, Response
 from flask_babel import gettext as _
 
-from app.domain import account_deletion, users
+from app.domain import account_deletion, session_notices, users
 from app.infra import audit
 from app.kernel.errors import Problem
+from app.protocols.oauth import frontchannel_logout
 from app.web import i18n, mails, pages
 from app.web.account import shell
 from app.web.account.shell import Visitor
@@ -42,6 +43,7 @@ def _leave() -> Response:
             if user is None:
                 return pages.see_other(pages.url("start"))
             grace = where.settings.people.deletion_grace_days
+            took_part = session_notices.parts(db, where.id, user.id, (found.session.sid,))
             delete_at = account_deletion.request(db, user, grace_days=grace, revocations=parts.revocations)
             told = {"target": user.id, "name": user.username, "delete_at": delete_at.isoformat()}
             audit.record(db, found.event("account.deletion.requested", **told))
@@ -57,6 +59,7 @@ def _leave() -> Response:
         return _page(found, fault=_(problem.public), status=409)
     response = pages.page(
         "login/email_done.html",
+        frames=frontchannel_logout.frames(where, parts.clients, took_part),
         title=_("Your account is going to be deleted"),
         text=_(
             "It goes for good on %(when)s. To keep it, sign in before that day.",

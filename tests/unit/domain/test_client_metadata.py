@@ -57,7 +57,18 @@ def test_web_loopback_and_private_use_redirect_uris_are_accepted(uri: str) -> No
         ({**WEB, "jwks": {"keys": [KEY]}, "jwks_uri": "https://app.example/jwks"}, "exclude"),
         ({**WEB, "jwks": {"keys": [{**KEY, "d": "AA"}]}}, "private"),
         ({**WEB, "jwks": {"keys": [{"kty": "oct", "k": "AA"}]}}, "symmetric"),
-        ({**WEB, "backchannel_logout_uri": "https://app.example/out"}, "does not act on"),
+        ({**WEB, "id_token_encrypted_response_alg": "RSA-OAEP"}, "does not act on"),
+        ({**WEB, "backchannel_logout_uri": "http://app.example/out"}, "backchannel_logout_uri"),
+        ({**WEB, "backchannel_logout_uri": "https://app.example/out#a"}, "without a fragment"),
+        ({**WEB, "backchannel_logout_uri": "https://me@app.example/out"}, "backchannel_logout_uri"),
+        ({**WEB, "backchannel_logout_uri": "/out"}, "backchannel_logout_uri"),
+        ({**WEB, "backchannel_logout_uri": "com.example.app:/out"}, "backchannel_logout_uri"),
+        ({**WEB, "backchannel_logout_session_required": "yes"}, "backchannel_logout_session_required"),
+        ({**WEB, "frontchannel_logout_uri": "http://app.example/out"}, "frontchannel_logout_uri"),
+        ({**WEB, "frontchannel_logout_uri": "https://app.example/out#"}, "without a fragment"),
+        ({**WEB, "frontchannel_logout_uri": "https://else.example/out"}, "one of its redirect URIs"),
+        ({**WEB, "frontchannel_logout_uri": "https://app.example:8443/out"}, "one of its redirect URIs"),
+        ({**WEB, "frontchannel_logout_session_required": 1}, "frontchannel_logout_session_required"),
         ({**WEB, "scope": "openid  profile"}, "scope"),
         ({**WEB, "initiate_login_uri": "http://app.example/login"}, "initiate_login_uri"),
         ({**WEB, "client_name": 7}, "client_name"),
@@ -74,3 +85,16 @@ def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(Problem) as refused:
         validate({"redirect_uris": ["http://a.example"], "scope": " ", "nonsense": 1})
     assert all(word in refused.value.public for word in ("redirect_uris", "scope", "nonsense"))
+
+
+def test_logout_addresses() -> None:
+    """The default port is a port; a query is part of the address."""
+    said = {
+        **WEB,
+        "backchannel_logout_uri": "https://elsewhere.example/out?tenant=1",
+        "backchannel_logout_session_required": True,
+        "frontchannel_logout_uri": "https://APP.example:443/leave?x=1",
+        "frontchannel_logout_session_required": True,
+    }
+    assert validate(said) == said
+    assert validate({**WEB, "backchannel_logout_uri": "http://127.0.0.1:9/out"})
