@@ -84,3 +84,27 @@ class Nginx(Server):
         except requests.RequestException:
             return False
         return True
+
+
+class MtlsNginx(Nginx):
+    """The shipped configuration with the shipped `nginx-mtls.conf` beside it."""
+
+    def __init__(
+        self, upstream_port: int, site: Authority, clients: Path, *, port: int, mtls_port: int, secret: str
+    ) -> None:
+        super().__init__(upstream_port, site, port=port)
+        text = (ROOT / "deploy/nginx-mtls.conf").read_text("utf-8")
+        changes = {
+            "listen 8444 ssl http2;": f"listen 127.0.0.1:{mtls_port} ssl http2;",
+            "listen [::]:8444 ssl http2;": "",
+            "/etc/nginx/tls/cert.pem": str(site.certificate),
+            "/etc/nginx/tls/key.pem": str(site.key),
+            "/etc/nginx/tls/clients.pem": str(clients),
+            "change-me-to-the-secret-of-this-deployment": secret,
+        }
+        for old, new in changes.items():
+            assert old in text, f"deploy/nginx-mtls.conf has no {old}"
+            text = text.replace(old, new)
+        folder = self.folder / "watchword.d"
+        folder.mkdir()
+        (folder / "mtls.conf").write_text(text)

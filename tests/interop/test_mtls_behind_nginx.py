@@ -18,9 +18,9 @@ from app.serving import SERVERS
 from tests.conftest import PRODUCTION
 from tests.interop import deployment, scripts
 from tests.interop.proxy import Authority as Site
-from tests.interop.proxy import Nginx
+from tests.interop.proxy import MtlsNginx
 from tests.interop.test_behind_nginx import LOOPBACK, https_server
-from tests.live import ROOT, WATCHWORD, LiveServer, environment, new_deployment
+from tests.live import WATCHWORD, LiveServer, environment, new_deployment
 from tests.person import Person
 from tests.protocol.certified import Authority, Certified, certified
 from tests.protocol.prover import Prover
@@ -32,28 +32,6 @@ SECRET = "a-secret-of-this-deployment-for-its-proxy"
 DN = "CN=client,O=Example\\, Inc"
 CC = {"grant_type": "client_credentials", "scope": "read"}
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-class MtlsNginx(Nginx):
-    """The shipped configuration with the shipped `nginx-mtls.conf` beside it."""
-
-    def __init__(self, upstream_port: int, site: Site, clients: Path, *, port: int, mtls_port: int) -> None:
-        super().__init__(upstream_port, site, port=port)
-        text = (ROOT / "deploy/nginx-mtls.conf").read_text("utf-8")
-        changes = {
-            "listen 8444 ssl http2;": f"listen 127.0.0.1:{mtls_port} ssl http2;",
-            "listen [::]:8444 ssl http2;": "",
-            "/etc/nginx/tls/cert.pem": str(site.certificate),
-            "/etc/nginx/tls/key.pem": str(site.key),
-            "/etc/nginx/tls/clients.pem": str(clients),
-            "change-me-to-the-secret-of-this-deployment": SECRET,
-        }
-        for old, new in changes.items():
-            assert old in text, f"deploy/nginx-mtls.conf has no {old}"
-            text = text.replace(old, new)
-        folder = self.folder / "watchword.d"
-        folder.mkdir()
-        (folder / "mtls.conf").write_text(text)
 
 
 class Tls(HTTPAdapter):
@@ -188,7 +166,7 @@ def world(
         "mtls_proxy_secret": SECRET,
     }
     folder = tmp_path_factory.mktemp("live")
-    nginx = MtlsNginx(behind, site, bundle, port=port, mtls_port=mtls_port)
+    nginx = MtlsNginx(behind, site, bundle, port=port, mtls_port=mtls_port, secret=SECRET)
     with nginx, pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", str(site.root))
         patch.setenv("NODE_EXTRA_CA_CERTS", str(site.root))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from flask import Flask
 from werkzeug.test import Client, TestResponse
 
 from tests.person import Form, Page
+from tests.profiles.front import Front
 
 MOST_STEPS = 12
 BUTTONS = ("sign-in", "allow", "confirm-logout")
@@ -51,10 +51,10 @@ class Visit:
 class Browser:
     """Cookies, and somebody who can sign in."""
 
-    def __init__(self, app: Flask, origin: str, username: str, password: str) -> None:
-        self.client = Client(app.wsgi_app)
+    def __init__(self, front: Front, username: str, password: str) -> None:
+        self.client = Client(front.wsgi_app)
         self.address = f"198.18.{next(_NETWORKS) % 256}.7"
-        self.origin = origin
+        self.origin = front.origin
         self.username, self.password = username, password
 
     def open(

@@ -17,12 +17,12 @@ from typing import Any, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from authlib.oidc.core import CodeIDToken
-from flask import Flask
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from werkzeug.test import Client, TestResponse
 
 from tests.profiles.browser import Arrival, Browser, Visit
+from tests.profiles.front import Front
 
 ResponseMode = Literal["query", "form_post"]
 
@@ -51,9 +51,9 @@ def bits_of(text: str) -> float:
 class Wire:
     """Requests to the provider that no browser makes."""
 
-    def __init__(self, app: Flask, origin: str) -> None:
-        self._client = Client(app.wsgi_app, use_cookies=False)
-        self._origin = origin
+    def __init__(self, front: Front) -> None:
+        self._client = Client(front.wsgi_app, use_cookies=False)
+        self._origin = front.origin
 
     def get(self, url: str, **headers: str) -> TestResponse:
         """A GET request."""

@@ -1,12 +1,16 @@
 """The Config plan of the certification programme: what discovery says, line by line."""
 
 import re
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from joserfc import jwt
+from joserfc.errors import SecurityWarning
 from werkzeug.test import TestResponse
 
+from tests.profiles.conftest import Provider
 from tests.profiles.registered_names import BOOLEANS, GRANT_TYPES, REGISTERED, SIGNING_ALGORITHMS, TEXTS
 from tests.profiles.relying_party import RelyingParty
 
@@ -67,6 +71,10 @@ def test_metadata_types(answer: TestResponse) -> None:
         elif name in TEXTS or name.endswith("_endpoint"):
             assert isinstance(value, str), name
             assert value, name
+        elif name == "mtls_endpoint_aliases":
+            assert value, name
+            assert set(value) <= set(answer.json) | {"userinfo_endpoint"}
+            assert all(isinstance(url, str) and url.startswith("https://") for url in value.values())
         else:
             assert isinstance(value, list), name
             assert value, name
@@ -104,17 +112,24 @@ def test_id_token_signing_alg_values_supported(metadata: dict[str, Any]) -> None
     assert set(offered) <= SIGNING_ALGORITHMS
 
 
-def test_every_advertised_id_token_algorithm_has_a_key(
-    first_client: RelyingParty, metadata: dict[str, Any]
-) -> None:
-    """What is offered can be had: a published key for each."""
-    published = first_client.wire.get(metadata["jwks_uri"]).json["keys"]
-    kinds = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
-    assert {kinds[key["kty"]] for key in published} >= set(metadata["id_token_signing_alg_values_supported"])
+def test_every_advertised_id_token_algorithm_has_a_key(provider: Provider, metadata: dict[str, Any]) -> None:
+    """What is offered can be had: a client that asks for it gets it, under a published key of that algorithm."""
+    for alg in metadata["id_token_signing_alg_values_supported"]:
+        party = provider.client(f"client-{alg}", id_token_signed_response_alg=alg)
+        callback = party.authorize(provider.browser())
+        token = party.redeem(callback).json["id_token"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # RFC 9864 would have EdDSA called Ed25519
+            decoded = jwt.decode(token, party.keys(), algorithms=[alg])
+        assert decoded.header["alg"] == alg
+        published = party.wire.get(metadata["jwks_uri"]).json["keys"]
+        assert {"kid": decoded.header["kid"], "alg": alg} in [
+            {"kid": key["kid"], "alg": key["alg"]} for key in published
+        ]
 
 
 def test_userinfo_signing_alg_values_supported(metadata: dict[str, Any]) -> None:
-    """Valid where published; left out while UserInfo is plain JSON."""
+    """Valid where published."""
     assert set(metadata.get("userinfo_signing_alg_values_supported", [])) <= SIGNING_ALGORITHMS
 
 
@@ -138,7 +153,7 @@ def test_claims_supported(metadata: dict[str, Any]) -> None:
 
 
 def test_request_object_signing_alg_values_supported(metadata: dict[str, Any]) -> None:
-    """Contains RS256 where request objects are taken at all; they are not, and it is said."""
+    """Contains RS256 where request objects are taken at all."""
     takes_them = metadata["request_parameter_supported"] or metadata["request_uri_parameter_supported"]
     assert ("request_object_signing_alg_values_supported" in metadata) == takes_them
     if takes_them:

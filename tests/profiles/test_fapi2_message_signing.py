@@ -11,29 +11,13 @@ from app.kernel import clock
 from app.protocols.oauth.profiles import FAPI_ALGORITHMS
 from app.web.services import Services
 from tests.conftest import Http
-from tests.protocol.banks import Bank
-from tests.protocol.browserless import Person, answer_of, new_person
+from tests.profiles.bank import Bank, Variant, only
+from tests.profiles.front import Front
+from tests.protocol.browserless import Person, answer_of
 from tests.protocol.test_jar import unsecured
 
+PROFILE = "fapi2-message-signing"
 ERRORS = ("invalid_request_object", "invalid_request")
-
-
-@pytest.fixture
-def person(services: Services, tenant: TenantContext, http: Http) -> Person:
-    new_person(services, tenant)
-    return Person(http)
-
-
-@pytest.fixture
-def first(services: Services, tenant: TenantContext, http: Http) -> Bank:
-    """The plan's client 1."""
-    return Bank.open(services, tenant, http, profile="fapi2-message-signing")
-
-
-@pytest.fixture
-def second(services: Services, tenant: TenantContext, http: Http) -> Bank:
-    """The plan's client 2."""
-    return Bank.open(services, tenant, http, profile="fapi2-message-signing")
 
 
 def pushed(bank: Bank, **members: Any) -> str:
@@ -69,16 +53,17 @@ def test_happy_flow(person: Person, first: Bank, typ: str) -> None:
         assert found["exp"] - clock.timestamp(clock.now()) <= 600
         assert found["state"] == "state-1"
         tokens = first.redeem(found["code"]).json
-        assert tokens["token_type"] == "DPoP"
+        assert tokens["token_type"] == first.token_type
+        assert first.read(tokens["access_token"]).claims["cnf"] == first.confirmation
         assert first.read(tokens["id_token"]).header["alg"] in FAPI_ALGORITHMS
 
 
-def test_errors_are_signed_too(person: Person, first: Bank) -> None:
+def test_errors_are_signed_too(front: Front, person: Person, first: Bank) -> None:
     page = person.sign_in(first.go(person, pushed(first, response_mode="jwt", prompt="consent")))
     denied = answer_of(person.step(page, step="consent", answer="deny"))
     assert first.jarm(denied)["error"] == "access_denied"
-    silent = Person(first.http)
-    silent.http.client._cookies.clear()  # type: ignore[attr-defined]
+    silent = Person(front.http(first.tenant))
+    first.http = silent.http
     answer = answer_of(first.go(silent, pushed(first, response_mode="jwt", prompt="none")))
     assert first.jarm(answer)["error"] == "login_required"
     plain = answer_of(first.http.get("/authorize", query=first.asked(response_mode="jwt")))
@@ -129,18 +114,14 @@ def test_signed_by_the_other_clients_key(first: Bank, second: Bank) -> None:
     is_refused(first, first.object(signed_by=second.key))
 
 
-def test_weak_key_of_its_own(services: Services, tenant: TenantContext, http: Http) -> None:
+@only(authentication="private_key_jwt", binding="dpop")
+def test_weak_key_of_its_own(front: Front, tenant: TenantContext, http: Http, variant: Variant) -> None:
     """An RSA key signs with PS256 or not at all."""
     key = SigningKeyHandle.generate("RS256")
     public = {k: v for k, v in key.public_jwk.items() if k != "alg"}
     strong = SigningKeyHandle.generate("ES256")
-    bank = Bank.open(
-        services,
-        tenant,
-        http,
-        profile="fapi2-message-signing",
-        jwks={"keys": [public, strong.public_jwk]},
-    )
+    jwks = {"keys": [public, strong.public_jwk]}
+    bank = Bank.at(front, tenant, http, variant, profile=PROFILE, jwks=jwks)
     bank.key = strong
     is_refused(bank, bank.object(signed_by=key))
     assert bank.push({"request": bank.object()}).status_code == 201
@@ -157,18 +138,21 @@ def test_parameters_beside_the_object_are_not_used(person: Person, first: Bank) 
     assert first.jarm(first.through(person, uri))["state"] == "inner"
 
 
-def test_of_a_tenant(services: Services, tenant: TenantContext, http: Http) -> None:
+@only(authentication="private_key_jwt", binding="dpop")
+def test_of_a_tenant(
+    front: Front, services: Services, tenant: TenantContext, http: Http, variant: Variant
+) -> None:
     from app.domain import tenants
     from app.domain.models import Tenant
     from app.infra.tenancy import SystemReason
 
     with services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
-        tenants.update_settings(session.get_one(Tenant, tenant.id), {"profile": "fapi2-message-signing"})
+        tenants.update_settings(session.get_one(Tenant, tenant.id), {"profile": PROFILE})
     services.versions.touch()
     found = http.get("/.well-known/oauth-authorization-server").json
     assert found["require_signed_request_object"] is True
     assert found["require_pushed_authorization_requests"] is True
-    bank = Bank.open(services, tenant, http)
+    bank = Bank.at(front, tenant, http, variant)
     is_refused(bank, bank.object(response_mode="query"))
     assert bank.push(bank.asked()).status_code == 400
     assert bank.push({"request": bank.object()}).status_code == 201

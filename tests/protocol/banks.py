@@ -96,9 +96,8 @@ class Bank:
         self, form: dict[str, Any] | None = None, *, proof: bool = False, **changes: Any
     ) -> TestResponse:
         """Send a request to the pushing endpoint."""
-        headers = {"DPoP": self.proof("/par")} if proof else {}
         asked = self.asked(**changes) if form is None else form
-        return self.http.post("/par", form={**self.assertion(), **asked}, headers=headers)
+        return self.post("/par", {**self.assertion(), **asked}, proof=proof)
 
     def pushed(self, form: dict[str, Any] | None = None, **changes: Any) -> str:
         """The name of a request that was accepted."""
@@ -153,13 +152,27 @@ class Bank:
             **changes,
         }
         form = {name: value for name, value in form.items() if value is not None}
-        headers = {"DPoP": self.proof("/token")} if proof else {}
-        return self.http.post("/token", form=form, headers=headers)
+        return self.post("/token", form, proof=proof)
 
-    def refresh(self, token: str, *, key: SigningKeyHandle | None = None, **changes: Any) -> TestResponse:
+    def refresh(
+        self, token: str, *, proof: bool = True, key: SigningKeyHandle | None = None, **changes: Any
+    ) -> TestResponse:
         """Present a refresh token, with a proof of `key`."""
         form = {"grant_type": "refresh_token", "refresh_token": token, **self.assertion(), **changes}
-        return self.http.post("/token", form=form, headers={"DPoP": self.proof("/token", key=key)})
+        return self.post("/token", form, proof=proof, key=key)
+
+    def post(
+        self,
+        path: str,
+        form: dict[str, Any],
+        *,
+        proof: bool = False,
+        key: SigningKeyHandle | None = None,
+        **about: Any,
+    ) -> TestResponse:
+        """A form to one of our endpoints, with a proof of `key` or the bank's own; `about` are claims of the proof."""
+        headers = {"DPoP": self.proof(path, key=key, **about)} if proof else {}
+        return self.http.post(path, form=form, headers=headers)
 
     def read(self, token: str) -> jose.Verified:
         """Header and claims of a token of ours, verified."""
