@@ -180,9 +180,6 @@ class ClientMetadata(BaseModel):
             raise ValueError(f"{uri}: an https URI is wanted (http only for a loopback address)")
         return uri
 
-    @field_validator("request_uris")
-    @classmethod
-    def _request_uris(cls, values: list[str]) -> list[str]:
     @field_validator("backchannel_logout_uri", "frontchannel_logout_uri")
     @classmethod
     def _logout_uri(cls, uri: str | None) -> str | None:
@@ -192,6 +189,9 @@ class ClientMetadata(BaseModel):
             )
         return uri
 
+    @field_validator("request_uris")
+    @classmethod
+    def _request_uris(cls, values: list[str]) -> list[str]:
         for uri in values:
             if not _is_web_uri(uri):
                 raise ValueError(f"{uri}: an https URI is wanted (http only for a loopback address)")
@@ -263,20 +263,6 @@ def _contradictions(client: ClientMetadata) -> list[str]:
             "token_endpoint_auth_signing_alg: HS256 goes with client_secret_jwt, the others with private_key_jwt"
         )
     faults += _certificate_faults(client)
-    if client.subject_type == "pairwise" and not client.sector_identifier_uri and len(_hosts(client)) > 1:
-        faults.append(
-            "sector_identifier_uri is needed for pairwise subjects with redirect URIs of several hosts "
-    if client.authorization_challenge and not (client.first_party and code):
-        faults.append("authorization_challenge is for first_party clients with grant type authorization_code")
-    if (
-        client.authorization_challenge
-        and client.token_endpoint_auth_method == "none"
-        and client.application_type != "native"
-    ):
-        faults.append(
-            "authorization_challenge: a public client has to be native, as a page in a browser can send people to the "
-            "authorization endpoint (OAuth 2.0 for First-Party Applications section 9.8)"
-        )
     if client.frontchannel_logout_uri is not None and uris.origin(client.frontchannel_logout_uri) not in {
         uris.origin(uri) for uri in client.redirect_uris
     }:
@@ -284,6 +270,9 @@ def _contradictions(client: ClientMetadata) -> list[str]:
             "frontchannel_logout_uri: scheme, host and port of one of its redirect URIs are wanted "
             "(Front-Channel Logout section 2)"
         )
+    if client.subject_type == "pairwise" and not client.sector_identifier_uri and len(_hosts(client)) > 1:
+        faults.append(
+            "sector_identifier_uri is needed for pairwise subjects with redirect URIs of several hosts "
             "(OpenID Connect Core section 8.1)"
         )
     if client.jwks is not None and (fault := _jwks_fault(client.jwks)):

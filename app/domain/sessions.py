@@ -187,21 +187,21 @@ class Sessions:
         """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back.
 
         What lives no longer than the session ends with it: its access tokens, and its grants without `offline_access`.
+        The applications that took part are told.
         """
         # Whoever writes a grant under the session holds the person as well: it is there already, or will not be.
         users.hold(database, session.user_id)
         grants.revoke_of_session(database, tenant.id, session.sid, log=self._revocations)
+        session_notices.put(database, tenant.id, session.user_id, session.sid)
         self._revocations.revoke_session(database, tenant.id, session.sid, session.expires_at)
         self._state.execute(
             Delete(_key(tenant.id, session.sid)), SetRemove(_index(tenant.id, session.user_id), session.sid)
         )
 
-        The applications that took part are told.
     def end_all(
         self, database: Session, tenant: TenantContext, user_id: str, *, but: str | None = None
     ) -> list[BrowserSession]:
         """End every session of a person, but the one with that id. Gives those that ended."""
-        session_notices.put(database, tenant.id, session.user_id, session.sid)
         ended = [session for session in self.of_user(tenant, user_id) if session.sid != but]
         for session in ended:
             self.end(database, tenant, session)

@@ -14,6 +14,7 @@ from app.domain.tenants import TenantContext
 from app.kernel import paths
 from app.kernel.secrets import keyed_hash
 from app.protocols.login.factors.outcome import Origin
+from app.protocols.oauth import frontchannel_logout
 from app.web import i18n
 from app.web.cookies import Cookies
 from app.web.headers import HSTS_SECONDS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 64 * 1024
 ASSET_SECONDS = 31_536_000
-from app.protocols.oauth import frontchannel_logout
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -78,6 +78,7 @@ def page(
     form_action: str = "'self'",
     opener: bool = False,
     look: "branding.Look | None" = None,
+    frames: Sequence[str] = (),
     **values: Any,
 ) -> Response:
     """A page of the current tenant, in its looks or in those given.
@@ -89,7 +90,6 @@ def page(
     from app.web import branding
 
     where: TenantContext | None = request.environ.get("watchword.tenant")
-    frames: Sequence[str] = (),
     # The switch comes back to this address, and what an application asked for is not written into pages.
     switch = form_action == "'self'" and not (
         request.query_string and request.endpoint in ("authorize", "logout")
@@ -104,6 +104,7 @@ def page(
         reference=reference(),
         asset=_asset,
         in_words=i18n.in_words,
+        frames=frames,
         **values,
     )
     response = make_response(body, status)
@@ -114,9 +115,14 @@ def page(
         f"form-action {form_action}; frame-ancestors 'none'" + _frame_sources(frames)
     )
     if not opener:
-        frames=frames,
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
+
+
+def _frame_sources(frames: Sequence[str]) -> str:
+    """The directive that allows these and nothing else (contracts 14)."""
+    sources = dict.fromkeys(frontchannel_logout.source(frame) for frame in frames)
+    return f"; frame-src {' '.join(sources)}" if sources else ""
 
 
 def see_other(target: str) -> Response:
@@ -129,12 +135,6 @@ def see_other(target: str) -> Response:
 def in_words(moment: datetime) -> str:
     """An instant as a person reads it, in their language."""
     return i18n.in_words(moment)
-def _frame_sources(frames: Sequence[str]) -> str:
-    """The directive that allows these and nothing else (contracts 14)."""
-    sources = dict.fromkeys(frontchannel_logout.source(frame) for frame in frames)
-    return f"; frame-src {' '.join(sources)}" if sources else ""
-
-
 
 
 def register(app: Flask, parts: Services) -> None:
