@@ -50,7 +50,7 @@ SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _KEYED = frozenset({"private_key_jwt", "self_signed_tls_client_auth"})
 """The methods whose proof is checked with the client's published keys."""
 _FORBIDDEN_SCHEMES = frozenset({"javascript", "data", "vbscript", "file", "about", "blob", "ftp", "mailto"})
-_LOCALIZED = re.compile(
+LOCALIZED = re.compile(
     r"^(client_name|client_uri|logo_uri|tos_uri|policy_uri)#[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 )
 
@@ -145,6 +145,9 @@ class ClientMetadata(BaseModel):
     """Whether people show a second factor to use it, whatever the tenant demands of them."""
     first_party: bool = False
     """The tenant's own application: people are not asked for consent."""
+    authorization_challenge: bool = False
+    """Whether it may ask people for their credentials itself (OAuth 2.0 for First-Party Applications). For clients that
+    are `first_party`; public ones have to be native."""
     claims: list[ClaimRule] = []
     """Claim mapper of its ID tokens and UserInfo."""
     access_token_seconds: Seconds | None = None
@@ -263,6 +266,17 @@ def _contradictions(client: ClientMetadata) -> list[str]:
             "token_endpoint_auth_signing_alg: HS256 goes with client_secret_jwt, the others with private_key_jwt"
         )
     faults += _certificate_faults(client)
+    if client.authorization_challenge and not (client.first_party and code):
+        faults.append("authorization_challenge is for first_party clients with grant type authorization_code")
+    if (
+        client.authorization_challenge
+        and client.token_endpoint_auth_method == "none"
+        and client.application_type != "native"
+    ):
+        faults.append(
+            "authorization_challenge: a public client has to be native, as a page in a browser can send people to the "
+            "authorization endpoint (OAuth 2.0 for First-Party Applications section 9.8)"
+        )
     if client.frontchannel_logout_uri is not None and uris.origin(client.frontchannel_logout_uri) not in {
         uris.origin(uri) for uri in client.redirect_uris
     }:
@@ -356,7 +370,7 @@ def validate(metadata: dict[str, Any]) -> dict[str, Any]:
 
     Raises `Problem` (`client.metadata_invalid`) naming every fault.
     """
-    localized = {k: v for k, v in metadata.items() if _LOCALIZED.match(k)}
+    localized = {k: v for k, v in metadata.items() if LOCALIZED.match(k)}
     said = {k: v for k, v in metadata.items() if k not in localized}
     faults = [f"{k}: text is wanted" for k, v in localized.items() if not isinstance(v, str) or len(v) > 2048]
     faults += [f"{k}: not a web URI" for k, v in localized.items() if "uri" in k and not _is_web_uri(str(v))]

@@ -128,6 +128,15 @@ class Sessions:
         session = _standing(tenant, value, marks)
         return session if session is not None and session.user_id == user_id else None
 
+    def resume(
+        self, tenant: TenantContext, session_id: str, user_id: str, *, ip: str = ""
+    ) -> BrowserSession | None:
+        """The same for whoever showed otherwise than by its cookie that it is theirs. Counts as activity."""
+        session = self.find(tenant, session_id, user_id)
+        if session is None or not _is_where_it_began(tenant, session, ip):
+            return None
+        return self._renew(tenant, session)
+
     def of_user(self, tenant: TenantContext, user_id: str) -> list[BrowserSession]:
         """A person's sessions, the one used last first."""
         index = _index(tenant.id, user_id)
@@ -273,6 +282,10 @@ def _is_of(tenant: TenantContext, session: BrowserSession, parsed: tuple[str, st
     _, secret, user_id = parsed
     if session.user_id != user_id or not equal(session.secret_hash, lookup_hash(secret)):
         return False
+    return _is_where_it_began(tenant, session, ip)
+
+
+def _is_where_it_began(tenant: TenantContext, session: BrowserSession, ip: str) -> bool:
     return not tenant.settings.sessions.bind_ip or network_of(ip) == network_of(session.ip)
 
 

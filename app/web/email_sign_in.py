@@ -144,16 +144,23 @@ def _send(turn: Turn, user: User | None, whom: str) -> None:
     sent = factor_pages.codes().make(where.id, turn.found.id, PURPOSE, user.id if user else whom)
     if user is None:
         return
+    # A link leads to a browser, and the person may sit at an application that knows of none.
+    has_link = turn.elsewhere is None
+    link = (
+        {"link": mails.link(where, "sign_in_link", interaction_id=turn.found.id, token=sent.link)}
+        if has_link
+        else {}
+    )
     with pages.services().tenancy.session(where.id, write=True) as db:
         mails.send(
             db,
             where,
-            "sign_in_link",
+            "sign_in_link" if has_link else "sign_in_code",
             user.email or "",
             mails.language_of(user),
             secret=sent.code,
             minutes=sent_codes.MINUTES,
-            link=mails.link(where, "sign_in_link", interaction_id=turn.found.id, token=sent.link),
+            **link,
         )
         audit.record(db, factor_pages.code_event(turn, user, WAY, "sign-in"))
 

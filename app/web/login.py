@@ -149,7 +149,7 @@ def _not_allowed_page(turn: Turn, standing: Standing, step: Refuse) -> Response:
         step.reason, f"{client.client_id if client else 'signing in'} is not for whoever is signed in"
     )
     if standing.user is not None and step.reason in (access_rules.NETWORK, access_rules.HOURS):
-        _record_refusal(turn, standing.user, step.reason)
+        record_refusal(turn, standing.user, step.reason)
     return pages.page(
         "login/not_allowed.html",
         403,
@@ -164,10 +164,9 @@ def _not_allowed_page(turn: Turn, standing: Standing, step: Refuse) -> Response:
     )
 
 
-def _record_refusal(turn: Turn, user: User, reason: str) -> None:
+def record_refusal(turn: Turn, user: User, reason: str) -> None:
     """Somebody who showed who they are, but from where or when they may not."""
-    asked = turn.asked
-    origin = pages.origin(asked.client_id if asked else None)
+    origin = turn.terminal.origin
     event = Event(
         "auth.login.fail",
         tenant_id=turn.where.id,

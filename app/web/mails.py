@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, has_request_context
+from flask import current_app, g, has_request_context
 from flask_babel import force_locale
 from jinja2 import Environment
 from sqlalchemy.orm import Session
@@ -112,7 +112,7 @@ def link(where: TenantContext, endpoint: str, **values: Any) -> str:
 def language_of(user: User) -> str:
     """The language a person reads: as their profile says, else that of the page in front of whoever causes the mail."""
     said = str(user.claims.get("locale") or "")
-    return said or (i18n.language() if has_request_context() else i18n.DEFAULT)
+    return said or (i18n.language() if has_request_context() else g.get("language", i18n.DEFAULT))
 
 
 def brand_of(where: TenantContext) -> Brand:

@@ -7,7 +7,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app, make_response, render_template, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    g,
+    has_request_context,
+    make_response,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.exceptions import BadRequest, NotFound
 
 from app.domain.tenants import TenantContext
@@ -56,7 +66,7 @@ def cookies() -> Cookies:
 
 def reference() -> str:
     """The request's id: what a person quotes and the log finds."""
-    found: str = request.environ.get("watchword.request_id", "-")
+    found: str = request.environ.get("watchword.request_id", "-") if has_request_context() else g.reference
     return found
 
 

@@ -35,27 +35,27 @@ class Device:
 
 
 class Devices:
-    """Reads and writes the sealed cookie that makes a browser known."""
+    """Reads and writes what makes a browser known, sealed: a cookie of it."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def seal(self, tenant_id: str, device: Device) -> str:
-        """The cookie's value."""
+    def seal(self, tenant_id: str, device: Device, holder: str = "") -> str:
+        """The cookie's value, or what an application keeps in its place; good for that `holder` alone."""
         content = json.dumps([device.id, device.people], separators=(",", ":")).encode()
-        return b64url(self._vault.seal(PURPOSE, content, **_place(tenant_id)))
+        return b64url(self._vault.seal(PURPOSE, content, **_place(tenant_id, holder)))
 
-    def open(self, tenant_id: str, cookie: str | None) -> Device:
+    def open(self, tenant_id: str, cookie: str | None, holder: str = "") -> Device:
         """The browser of a cookie; a new one when there is none, or none of ours."""
         if not cookie:
             return Device()
         try:
-            content = self._vault.open(PURPOSE, unb64url(cookie), **_place(tenant_id))
+            content = self._vault.open(PURPOSE, unb64url(cookie), **_place(tenant_id, holder))
         except (SealError, ValueError):
             return Device()
         device_id, people = json.loads(content)
         return Device(device_id, people)
 
 
-def _place(tenant_id: str) -> dict[str, str]:
-    return {"tenant": tenant_id, "table": "cookies", "column": "device", "row": ""}
+def _place(tenant_id: str, holder: str) -> dict[str, str]:
+    return {"tenant": tenant_id, "table": "cookies", "column": "device", "row": holder}

@@ -5,6 +5,7 @@ the other secret in a cookie. Stored under the hash of the id for ten minutes.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -35,6 +36,11 @@ class Shown:
     known_device: bool = False
     session: str | None = None
     """The session this adds to, whose own methods are in `amr`; None: the person began anew."""
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Shown":
+        """As it was stored."""
+        return cls(**{**raw, "amr": tuple(raw["amr"]), "methods": tuple(raw["methods"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,5 @@ class Interactions:
 def _decode(raw: bytes, interaction_id: str) -> Interaction:
     content = {**json.loads(raw), "id": interaction_id}
     if (shown := content["shown"]) is not None:
-        lists = {name: tuple(shown[name]) for name in ("amr", "methods")}
-        content["shown"] = Shown(**{**shown, **lists})
+        content["shown"] = Shown.from_json(shown)
     return Interaction(**content)

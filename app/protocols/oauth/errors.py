@@ -71,6 +71,8 @@ CONTENT_TYPE = Case(
     "request.content_type",
     "The content type has to be application/x-www-form-urlencoded.",
 )
+JSON_TYPE = Case("invalid_request", "request.json_type", "The content type has to be application/json.")
+JSON_MALFORMED = Case("invalid_request", "request.json", "The body has to be one JSON object in UTF-8.")
 BODY_TOO_LARGE = Case("invalid_request", "request.too_large", "The request body is too large.", 413)
 LENGTH_REQUIRED = Case(
     "invalid_request", "request.length_required", "The request needs a Content-Length.", 411
@@ -275,6 +277,37 @@ DEVICE_SLOW_DOWN = Case("slow_down", "device.slow_down", "Ask less often: five s
 DEVICE_DENIED = Case("access_denied", "device.denied", "The person did not allow access.")
 DEVICE_EXPIRED = Case("expired_token", "device.expired", "The device code expired. Start again.")
 
+# The authorization challenge endpoint (OAuth 2.0 for First-Party Applications section 5.2.2.1)
+NOT_FIRST_PARTY = Case(
+    "unauthorized_client",
+    "client.not_first_party",
+    "The client may not ask people for their credentials: send them to the authorization endpoint.",
+)
+INSUFFICIENT_AUTHORIZATION = Case(
+    "insufficient_authorization", "challenge.insufficient", "The person has to show more.", 403
+)
+REDIRECT_TO_WEB = Case(
+    "redirect_to_web",
+    "challenge.web",
+    "Go on in a browser: there is something the application cannot do.",
+    403,
+)
+CHALLENGE_TWO_FACTORS = Case("invalid_request", "challenge.two_factors", "Show one factor at a time.")
+CHALLENGE_BEGIN = Case(
+    "invalid_request", "challenge.begin", "The parameter begin has to be email, sms or passkey."
+)
+
+
+def _session(reason: str) -> Case:
+    return Case("invalid_session", reason, "The auth_session is not valid any more. Begin again without it.")
+
+
+AUTH_SESSION_UNKNOWN = _session("auth_session.unknown")
+AUTH_SESSION_WRONG_CLIENT = _session("auth_session.wrong_client")
+AUTH_SESSION_WRONG_KEY = _session("auth_session.wrong_key")
+AUTH_SESSION_USED = _session("auth_session.used")
+AUTH_SESSION_EXHAUSTED = _session("auth_session.exhausted")
+
 # Authorization details (RFC 9396 section 5)
 DETAILS_MALFORMED = Case(
     "invalid_authorization_details",
@@ -298,6 +331,53 @@ DETAILS_OTHER_RESOURCE = Case(
     "invalid_authorization_details",
     "details.other_resource",
     "One of the authorization details belongs to another resource than the one asked for.",
+)
+
+# Registration (RFC 7591 section 3.2.2, RFC 7592 section 2)
+REGISTRATION_OFF = Case("access_denied", "registration.off", "Clients do not register themselves here.", 403)
+REGISTRATION_FULL = Case("access_denied", "registration.full", "No more clients can register here.", 403)
+REGISTRATION_TOKEN = Case(
+    "invalid_token", "registration.token_unknown", "The initial access token is not valid.", 401
+)
+REGISTRATION_TOKEN_MISSING = Case(
+    "invalid_token", "registration.token_missing", "Registering needs an initial access token.", 401
+)
+CONFIGURATION_TOKEN = Case(
+    "invalid_token", "registration.access", "The registration access token is not valid for this client.", 401
+)
+CONFIGURATION_MEMBERS = Case(
+    "invalid_request",
+    "registration.members",
+    "An update names the client_id of the client, and nothing that is the server's to say.",
+)
+CONFIGURATION_CHANGED = Case(
+    "invalid_request",
+    "registration.changed",
+    "The registration was changed by somebody else at the same time. Read it again.",
+    409,
+)
+REGISTRATION_SECRET = Case(
+    "invalid_client_metadata", "client.secret_wrong", "The client_secret is not the one of the client."
+)
+METADATA_INVALID = Case(
+    "invalid_client_metadata", "client.metadata_invalid", "The metadata of the client is not valid."
+)
+REDIRECT_URI_INVALID = Case(
+    "invalid_redirect_uri", "client.redirect_uri_invalid", "A redirect URI is not valid."
+)
+METADATA_PROFILE = Case(
+    "invalid_client_metadata",
+    "registration.profile",
+    "The profile that is in force here does not allow what the client asks for.",
+)
+STATEMENT_MISSING = Case(
+    "invalid_software_statement", "statement.missing", "Registering needs a software statement."
+)
+STATEMENT_INVALID = Case(
+    "invalid_software_statement", "statement.invalid", "The software statement is not valid."
+)
+STATEMENT_UNAPPROVED = Case(
+    "unapproved_software_statement", "statement.issuer", "The software statement is of nobody trusted here."
 )
 
 # Tokens presented to us

@@ -25,10 +25,11 @@ def register(app: Flask) -> None:
 
 def _related() -> Response:
     """Where else this place's passkeys may be used (WebAuthn section 5.11); no such document without such a place."""
-    origins = pages.tenant().settings.authentication.passkeys.related_origins
+    named = pages.tenant().settings.authentication.passkeys.related_origins
+    origins = [origin for origin in named if origin.startswith("https:")]
     if not origins:
         raise NotFound
-    response: Response = jsonify(origins=list(origins))
+    response: Response = jsonify(origins=origins)
     return response
 
 

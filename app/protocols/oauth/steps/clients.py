@@ -43,3 +43,14 @@ def redirect_uri_exact(draft: Draft) -> None:
             f"redirect URI {asked[:500]!r} is not registered for client {client.client_id}; register it there"
         )
     draft.redirect_uri, draft.redirect_uri_given = asked, True
+
+
+def redirect_uri_for_later(draft: Draft) -> None:
+    """Nobody is sent anywhere, so it may be left out. One that is given says where to go on, should it have to be in
+    a browser after all (OAuth 2.0 for First-Party Applications section 5.2.2.1.1)."""
+    asked = draft.parameters.get("redirect_uri")
+    if asked is not None and not draft.known_client.allows_redirect(asked):
+        raise REDIRECT_UNREGISTERED(
+            f"redirect URI {asked[:500]!r} is not registered for client {draft.known_client.client_id}"
+        )
+    draft.redirect_uri = asked or ""

@@ -78,6 +78,12 @@ def response_type_allowed(draft: Draft) -> None:
     draft.response_type = kind
 
 
+def code_alone(draft: Draft) -> None:
+    """Where no browser carries the answer, it is a code (OAuth 2.0 for First-Party Applications section 5.1)."""
+    if draft.response_type != "code":
+        raise RESPONSE_TYPE()
+
+
 def id_token_has_nonce(draft: Draft) -> None:
     """What comes by the browser could be somebody else's answer (OIDC Core section 3.2.2.1)."""
     if "id_token" not in draft.response_type.split():
