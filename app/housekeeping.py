@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
-from app.domain import account_deletion, client_secrets
-from app.domain.models import AdminLink, MailboxMessage, OneTimeLink, RefreshFamily
+from app.domain import account_deletion, client_secrets, registered_clients
+from app.domain.models import AdminLink, InitialAccessToken, MailboxMessage, OneTimeLink, RefreshFamily
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit_appender import AuditAppender
@@ -29,6 +29,7 @@ def jobs(services: Services, appender: AuditAppender) -> Jobs:
         ("key maintenance", 300.0, lambda: keep_keys(services)),
         ("audit retention", 900.0, lambda: _keep_audit(services, appender)),
         ("leavers", 600.0, lambda: delete_leavers(services)),
+        ("registered clients", 600.0, lambda: keep_registered_clients(services)),
         ("spent rows", 3600.0, lambda: _remove_spent(services)),
     ]
 
@@ -62,6 +63,31 @@ def _delete_one_leaver(services: Services, tenant: TenantContext) -> bool:
         return user is not None
 
 
+def keep_registered_clients(services: Services) -> None:
+    """Note which clients that registered themselves were used, and remove those whose time is over."""
+    for tenant in services.tenants.all():
+        unused_days = tenant.settings.registration.client_rules.unused_days
+        with services.tenancy.session(tenant.id) as session:
+            unnoted = registered_clients.unnoted(session)
+            is_any_due = registered_clients.is_any_due(session, unused_days)
+        used = registered_clients.used_of(services.state, tenant.id, unnoted)
+        if not used and not is_any_due:
+            continue
+        with services.tenancy.session(tenant.id, write=True) as session:
+            registered_clients.carry_uses(session, used)
+            for row in registered_clients.due(session, unused_days):
+                data = {"target": row.client_id, "name": row.client_id, "via": "worker"}
+                event = audit.Event(
+                    "client.deleted",
+                    tenant_id=tenant.id,
+                    outcome="success",
+                    client_id=row.client_id,
+                    data=data,
+                )
+                audit.record(session, event)
+                services.registered_clients.remove(session, row)
+
+
 def keep_keys(services: Services) -> None:
     """Rotate the signing keys that are due; forget those no token is left of, and secrets whose grace is over."""
     for tenant in services.tenants.all():
@@ -90,4 +116,5 @@ def _remove_spent(services: Services) -> None:
         session.execute(delete(RefreshFamily).where(RefreshFamily.expires_at < before))
         session.execute(delete(AdminLink).where(AdminLink.expires_at < before))
         session.execute(delete(OneTimeLink).where(OneTimeLink.expires_at < before))
+        session.execute(delete(InitialAccessToken).where(InitialAccessToken.expires_at < before))
         session.execute(delete(MailboxMessage).where(MailboxMessage.created_at < before))

@@ -12,6 +12,7 @@ from app.domain.models import Authenticator, Client, OutboxMessage, RefreshFamil
 from app.domain.new_passwords import NewPasswords
 from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
+from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
@@ -70,6 +71,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
     fetcher = Fetcher(settings.fetch_allow)
+    secrets = ClientSecrets(deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback)
     services = Services(
         settings=settings,
         tenancy=tenancy,
@@ -98,9 +100,8 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
         clients=ClientDirectory(tenancy, cache),
         resources=ResourceDirectory(tenancy, cache, tenants.issuer_of),
         details_types=DetailsTypes(tenancy, cache),
-        client_secrets=ClientSecrets(
-            deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback
-        ),
+        client_secrets=secrets,
+        registered_clients=RegisteredClients(deployment_secrets.pepper, secrets, revocations),
         refresh_tokens=RefreshTokens(vault),
         revocations=revocations,
         sessions=Sessions(store, revocations),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain.claims import ClaimRule
 from app.domain.client_metadata import CERTIFICATE_SUBJECTS, ClientMetadata, sector_of, validate
 from app.domain.delegation import FederatedCredential, TokenExchangePolicy
-from app.domain.models import Client, Revocation
+from app.domain.models import Client, RegisteredClient, Revocation
 from app.infra.cache import ConfigCache
 from app.infra.tenancy import Tenancy, tenant_of
 from app.kernel import clock, uris
@@ -43,6 +43,8 @@ class ClientRecord:
     profile: str | None
     """None: the tenant's."""
     first_party: bool
+    authorization_challenge: bool
+    """It may ask people for their credentials itself."""
     application_type: str
     id_token_signed_response_alg: str
     userinfo_signed_response_alg: str | None
@@ -75,6 +77,8 @@ class ClientRecord:
     epoch: int
     token_exchange: TokenExchangePolicy
     federated_credentials: tuple[FederatedCredential, ...]
+    is_registered: bool
+    """It registered itself, and says itself what it is and where people are sent."""
 
     @property
     def has_former_secret(self) -> bool:
@@ -100,7 +104,7 @@ class ClientRecord:
         )
 
 
-def compile_client(row: Client) -> ClientRecord:
+def compile_client(row: Client, *, is_registered: bool = False) -> ClientRecord:
     """The immutable view of a row."""
     localized = {k: v for k, v in row.metadata_.items() if "#" in k}
     meta = ClientMetadata.model_validate({k: v for k, v in row.metadata_.items() if k not in localized})
@@ -123,7 +127,9 @@ def compile_client(row: Client) -> ClientRecord:
         resource_server_for=frozenset(meta.resource_server_for),
         allowed_groups=frozenset(meta.allowed_groups),
         profile=meta.profile,
-        first_party=meta.first_party,
+        # Whoever may change where people are sent to does not get by without asking them.
+        first_party=meta.first_party and not is_registered,
+        authorization_challenge=meta.authorization_challenge and not is_registered,
         application_type=meta.application_type,
         id_token_signed_response_alg=meta.id_token_signed_response_alg,
         userinfo_signed_response_alg=meta.userinfo_signed_response_alg,
@@ -157,6 +163,7 @@ def compile_client(row: Client) -> ClientRecord:
         epoch=row.epoch,
         token_exchange=meta.token_exchange,
         federated_credentials=tuple(meta.federated_credentials),
+        is_registered=is_registered,
     )
 
 
@@ -177,12 +184,32 @@ class ClientDirectory:
         """The client, or None when there is none or it is disabled."""
         return self._cache.get(tenant_id, "client", client_id, lambda: self._load(tenant_id, client_id))
 
+    def any_challenging(self, tenant_id: str) -> bool:
+        """Whether the tenant has a client that may ask people for their credentials itself: what discovery says."""
+        return self._cache.get(tenant_id, "client", ("challenging",), lambda: self._challenging(tenant_id))
+
+    def _challenging(self, tenant_id: str) -> bool:
+        with self._tenancy.session(tenant_id) as session:
+            said = Client.metadata_["authorization_challenge"].as_boolean()
+            asked = select(Client.client_id).where(said.is_(True), Client.disabled_at.is_(None))
+            ids = list(session.scalars(asked))
+        found = (self.get(tenant_id, client_id) for client_id in ids)
+        return any(client is not None and client.authorization_challenge for client in found)
+
     def _load(self, tenant_id: str, client_id: str) -> ClientRecord | None:
         with self._tenancy.session(tenant_id) as session:
-            row = session.scalar(
-                select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None))
-            )
-            return compile_client(row) if row else None
+            found = session.execute(
+                select(Client, RegisteredClient.client_id)
+                .outerjoin(
+                    RegisteredClient,
+                    (RegisteredClient.tenant_id == Client.tenant_id)
+                    & (RegisteredClient.client_id == Client.client_id),
+                )
+                .where(Client.client_id == client_id, Client.disabled_at.is_(None))
+            ).one_or_none()
+            if found is None:
+                return None
+            return compile_client(found.Client, is_registered=found.client_id is not None)
 
 
 def create(

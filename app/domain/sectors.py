@@ -27,7 +27,7 @@ class Document(Protocol):
 class Fetches(Protocol):
     """The guarded fetcher (contracts 19)."""
 
-    def get(self, url: str, *, max_bytes: int, timeout_seconds: float) -> Document:
+    def get(self, url: str, *, max_bytes: int, timeout_seconds: float, accept: str) -> Document:
         """Fetch. Raises `Problem` for an address that is not allowed and for one that does not answer."""
         ...
 
@@ -57,7 +57,9 @@ class Sectors:
     def _listed(self, uri: str) -> frozenset[str]:
         if uri not in self._known:
             try:
-                found = self._fetcher.get(uri, max_bytes=MAX_BYTES, timeout_seconds=TIMEOUT_SECONDS)
+                found = self._fetcher.get(
+                    uri, max_bytes=MAX_BYTES, timeout_seconds=TIMEOUT_SECONDS, accept="application/json"
+                )
             except Problem as fault:
                 raise _disagrees(f"its document cannot be read ({fault.code})") from None
             self._known[uri] = _read(found)

@@ -27,6 +27,7 @@ from app.domain.access.rbac import ensure_builtin_roles
 from app.domain.branding import BrandingSettings, LanguageTag
 from app.domain.claims import PROTECTED_CLAIMS
 from app.domain.models import Tenant
+from app.domain.registration_settings import ClientRulesSettings
 from app.kernel import ids, languages
 from app.kernel.errors import Problem
 
@@ -175,7 +176,9 @@ class MfaSettings(_Block):
         return self
 
 
-_ORIGIN = r"^https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?$"
+_ORIGIN = (
+    r"^(?:https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?|android:apk-key-hash:[A-Za-z0-9_-]{43})$"
+)
 _AAGUID = r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
@@ -189,7 +192,8 @@ class PasskeySettings(_Block):
     allowed_aaguids: Annotated[tuple[Annotated[str, Field(pattern=_AAGUID)], ...], Field(max_length=500)] = ()
     """The models that are accepted; empty: all. Asks for `attestation` `direct`."""
     related_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], Field(max_length=20)] = ()
-    """Other origins where this tenant's passkeys may be used (WebAuthn section 5.11)."""
+    """Other origins where this tenant's passkeys may be used (WebAuthn section 5.11), and Android applications by the
+    hash of their certificate."""
 
     @model_validator(mode="after")
     def _told(self) -> "PasskeySettings":
@@ -230,6 +234,9 @@ class RegistrationSettings(_Block):
     """`invitation`: who was invited; `domain`: whoever reads mail at one of `domains` as well; `open`: everybody."""
     domains: Annotated[tuple[Annotated[str, Field(pattern=_DOMAIN)], ...], Field(max_length=200)] = ()
     """Of e-mail addresses, in lower case; `example.com` does not stand for its subdomains."""
+    clients: Literal["off", "token", "open"] = "off"
+    """Whether clients may register themselves: with an initial access token, or anybody's (RFC 7591)."""
+    client_rules: ClientRulesSettings = ClientRulesSettings()
 
     @model_validator(mode="after")
     def _named(self) -> "RegistrationSettings":

@@ -126,6 +126,12 @@ DEVICE_CODES = Limit("device_codes", 20, 300)
 """Device codes typed from one network that are none. `count`, when it was none."""
 DEVICE_CODES_ALL = Limit("device_codes_all", 2000, 300)
 """The same of a whole tenant: what many networks together may guess. `count`, when it was none."""
+CLIENT_REGISTRATION = Limit("client_registration", 300, 3600)
+"""Clients registered from one network. `count`."""
+CLIENT_REGISTRATION_ALL = Limit("client_registration_all", 3000, 3600)
+"""The same from all networks together. `count`."""
+REGISTRATION_TOKENS = Limit("registration_tokens", 30, 300)
+"""Tokens of registration from one network that are none. `count`, when it failed."""
 
 LIMITS = (
     CLIENT_REQUESTS,
@@ -155,6 +161,9 @@ LIMITS = (
     DEVICE_CLIENT,
     DEVICE_CODES,
     DEVICE_CODES_ALL,
+    CLIENT_REGISTRATION,
+    CLIENT_REGISTRATION_ALL,
+    REGISTRATION_TOKENS,
 )
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""
 

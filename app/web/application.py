@@ -7,6 +7,7 @@ from flask import Flask
 from app.kernel import paths
 from app.protocols.oauth import metadata, server
 from app.web import api, pages
+from app.web.challenge import ChallengedSignIn
 from app.web.context import Locator
 from app.web.edge import Edge
 from app.web.health import Probes
@@ -28,20 +29,22 @@ def build(services: Services) -> Flask:
         app.wsgi_app,
         settings=services.settings,
         locator=Locator(services.tenants, services.settings.base_url, services.settings.mtls_url),
-        handlers=_handlers(services),
+        handlers=_handlers(services, ChallengedSignIn(app)),
         observe=RequestObserver(services.settings.log_level),
     )
     app.wsgi_app = Probes(edge, services)  # type: ignore[method-assign]
     return app
 
 
-def _handlers(services: Services) -> dict[str, server.Handler]:
+def _handlers(services: Services, sign_in: ChallengedSignIn) -> dict[str, server.Handler]:
+    transport = metadata.Transport.of(services.settings)
     well_known = WellKnown(
         services.cache,
         services.keyring,
         partial(server.grant_types_of, services.trusted_issuers),
-        metadata.Transport.of(services.settings),
+        transport,
         services.details_types,
+        services.clients.any_challenging,
     )
     return {
         "openid_configuration": well_known.openid_configuration,
@@ -62,5 +65,10 @@ def _handlers(services: Services) -> dict[str, server.Handler]:
             details_types=services.details_types,
             trusted_issuers=services.trusted_issuers,
             devices=services.devices,
+            registered=services.registered_clients,
+            pepper=services.deployment_secrets.pepper,
+            on_change=services.versions.touch,
+            tls_methods=transport.tls_methods,
+            sign_in=sign_in,
         ),
     }

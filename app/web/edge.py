@@ -18,10 +18,10 @@ from app.protocols.oauth import errors, reply
 from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.reply import Reply
 from app.protocols.oauth.request import ProtocolRequest
-from app.web import forms, headers
+from app.web import forms, headers, strict_json
 from app.web.client_certificates import ClientCertificates
 from app.web.context import Locator, Place, Proxies
-from app.web.endpoints import EDGE, ENDPOINTS, Endpoint
+from app.web.endpoints import EDGE, ENDPOINTS, JSON, Endpoint
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -78,6 +78,7 @@ class Edge:
         self._observe = observe
         self._security = headers.security(https=settings.is_https)
         self._routes = {e.path: (e, handlers[e.name]) for e in ENDPOINTS if e.answered_by == EDGE}
+        self._parents = {e.parent: (e, handlers[e.name]) for e in ENDPOINTS if e.parent}
         self._preflights = {e.path: headers.preflight(e) for e in ENDPOINTS if e.cors}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -119,7 +120,10 @@ class Edge:
             known = self._locator.serves(host)
             return self._send(turn, _NO_TENANT if known else _WRONG_HOST)
         turn.tenant = place.tenant.id
-        route = self._routes.get(place.path)
+        route = self._routes.get(place.path) or self._parents.get(place.path[: place.path.rfind("/") + 1])
+        if route is not None and route[0].beside_pages and not place.without_pages:
+            method = turn.environ["REQUEST_METHOD"]
+            route = route if method in (*route[0].methods, "OPTIONS") else None
         if route is None:
             if place.without_pages and not place.path.startswith("/api/"):
                 return self._send(turn, _NO_TENANT)
@@ -138,7 +142,8 @@ class Edge:
                 raise errors.METHOD_NOT_ALLOWED(
                     method[:20], headers=(("Allow", ", ".join(endpoint.methods)),)
                 )
-            single, repeated = _form(environ) if method == "POST" else _NO_FORM
+            takes_json = endpoint.body == JSON
+            single, repeated = _form(environ) if method == "POST" and not takes_json else _NO_FORM
             request = ProtocolRequest(
                 method=method,
                 endpoint=endpoint.name,
@@ -151,6 +156,8 @@ class Edge:
                 user_agent=_user_agent(environ),
                 path=place.path,
                 certificate=self._certificates.of(turn.peer, environ) if self._certificates.is_on else None,
+                content=_object(environ) if method in ("POST", "PUT") and takes_json else None,
+                segment=place.path.rpartition("/")[2] if endpoint.parent else "",
             )
             return handler(request)
         except OAuthError as error:
@@ -164,7 +171,7 @@ class Edge:
         """Start the response and give its body: none for HEAD, whose length is all the same that of GET."""
         turn.status = answer.status
         sent = [*answer.headers, *self._security, ("X-Request-Id", turn.request_id)]
-        if turn.cors and answer.status != 204:
+        if turn.cors and headers.CORS_HEADERS[0] not in answer.headers:
             sent += headers.CORS_HEADERS
         if answer.status not in (204, 304):
             sent.append(("Content-Length", str(len(answer.body))))
@@ -237,6 +244,24 @@ def _refuse(turn: _Turn, problem: Problem, error: OAuthError) -> Reply:
 
 def _form(environ: Environ) -> forms.Form:
     """The parameters of the body. Raises `OAuthError` for whatever is not one plain, small form."""
+    body = _body(environ, forms.is_form, errors.CONTENT_TYPE)
+    return forms.parse(body) if body else _NO_FORM
+
+
+def _object(environ: Environ) -> dict[str, Any]:
+    """The JSON object of the body. Raises `OAuthError` for whatever is not one plain, small object."""
+    body = _body(environ, forms.is_json, errors.JSON_TYPE)
+    try:
+        found = strict_json.loads(body)
+    except (ValueError, RecursionError) as fault:
+        raise errors.JSON_MALFORMED(ascii(str(fault))[:200]) from None
+    if not isinstance(found, dict):
+        raise errors.JSON_MALFORMED("no object")
+    return found
+
+
+def _body(environ: Environ, is_of_type: Callable[[str], bool], other_type: errors.Case) -> bytes:
+    """The whole body; empty where there is none."""
     if environ.get("QUERY_STRING"):
         raise errors.QUERY_REFUSED()
     if environ.get("HTTP_TRANSFER_ENCODING"):
@@ -248,13 +273,13 @@ def _form(environ: Environ) -> forms.Form:
     if length > forms.MAX_BODY_BYTES:
         raise errors.BODY_TOO_LARGE(f"{length} bytes")
     if length == 0:
-        return _NO_FORM
-    if not forms.is_form(environ.get("CONTENT_TYPE", "")):
-        raise errors.CONTENT_TYPE()
-    body = environ["wsgi.input"].read(length)
+        return b""
+    if not is_of_type(environ.get("CONTENT_TYPE", "")):
+        raise other_type()
+    body: bytes = environ["wsgi.input"].read(length)
     if len(body) != length:
         raise errors.INVALID_REQUEST("the body is shorter than announced")
-    return forms.parse(body)
+    return body
 
 
 def _user_agent(environ: Environ) -> str | None:

@@ -12,6 +12,9 @@ FLASK = "flask"
 GET = ("GET", "HEAD")
 POST = ("POST",)
 
+FORM = "form"
+JSON = "json"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -27,6 +30,15 @@ class Endpoint:
     member: str | None
     """The metadata member that carries its URL (RFC 8414 section 2), if any does."""
     summary: str
+    body: str = FORM
+    """What its POST and PUT carry."""
+    beside_pages: bool = False
+    """Whether the other methods at this path are a page's."""
+
+    @property
+    def parent(self) -> str | None:
+        """Of a path whose last segment names something: what precedes that segment."""
+        return self.path.partition("{")[0] if self.path.endswith("}") else None
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -76,6 +88,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "device_authorization_endpoint",
         "Ask for a device to be let in (RFC 8628).",
     ),
+    Endpoint(
+        "authorization_challenge",
+        "/authorization_challenge",
+        POST,
+        EDGE,
+        False,
+        "authorization_challenge_endpoint",
+        "Sign a person in from the tenant's own application (OAuth 2.0 for First-Party Applications).",
+    ),
     Endpoint("token", "/token", POST, EDGE, True, "token_endpoint", "Get tokens (RFC 6749 section 3.2)."),
     Endpoint("revoke", "/revoke", POST, EDGE, True, "revocation_endpoint", "Give a token back (RFC 7009)."),
     Endpoint(
@@ -95,6 +116,27 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         True,
         "userinfo_endpoint",
         "Claims about the person (OpenID Connect Core section 5.3).",
+    ),
+    Endpoint(
+        "registration",
+        "/register",
+        POST,
+        EDGE,
+        True,
+        "registration_endpoint",
+        "Register a client (RFC 7591).",
+        body=JSON,
+        beside_pages=True,
+    ),
+    Endpoint(
+        "client_configuration",
+        "/clients/{client_id}",
+        ("GET", "HEAD", "PUT", "DELETE"),
+        EDGE,
+        True,
+        None,
+        "Read, change or delete a client that registered itself (RFC 7592).",
+        body=JSON,
     ),
     Endpoint(
         "logout",

@@ -26,6 +26,13 @@ def is_form(content_type: str) -> bool:
     return essence.strip() == FORM_TYPE and charset in ("", "utf-8", "utf8")
 
 
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type header announces JSON."""
+    essence, _, parameters = content_type.lower().partition(";")
+    charset = parameters.strip().removeprefix("charset=").strip('"')
+    return essence.strip() == "application/json" and charset in ("", "utf-8", "utf8")
+
+
 def parse(body: bytes) -> Form:
     """The parameters of a form body: those that come once, and those that may be repeated.
 

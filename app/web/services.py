@@ -10,6 +10,7 @@ from app.domain.devices_pending import DevicesPending
 from app.domain.new_passwords import NewPasswords
 from app.domain.places import Places
 from app.domain.refresh import RefreshTokens
+from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.sessions import Sessions
@@ -56,6 +57,7 @@ class Services:
     details_types: DetailsTypes
     client_keys: ClientKeys
     client_secrets: ClientSecrets
+    registered_clients: RegisteredClients
     refresh_tokens: RefreshTokens
     revocations: Revocations
     sessions: Sessions

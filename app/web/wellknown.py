@@ -16,7 +16,10 @@ from app.web.endpoints import ENDPOINTS
 CACHE_SECONDS = 300
 """How long others may keep a document. A key is published (`next`) long before it signs."""
 
-_PATHS: Mapping[str, str] = {e.member: e.path for e in ENDPOINTS if e.member}
+_CHALLENGE = "authorization_challenge_endpoint"
+"""No registered name, so it is for those who look for it, where there are any (contracts 21)."""
+_BY_MEMBER: Mapping[str, str] = {e.member: e.path for e in ENDPOINTS if e.member}
+_PATHS: Mapping[str, str] = {member: path for member, path in _BY_MEMBER.items() if member != _CHALLENGE}
 
 Build = Callable[
     [TenantContext, Mapping[str, str], tuple[str, ...], metadata.Transport, Iterable[str]], dict[str, Any]
@@ -33,7 +36,9 @@ class WellKnown:
         grant_types: Callable[[str], tuple[str, ...]],
         transport: metadata.Transport,
         details_types: DetailsTypes,
+        challenges: Callable[[str], bool],
     ) -> None:
+        self._challenges = challenges
         self._details_types = details_types
         self._transport = transport
         self._cache = cache
@@ -55,10 +60,20 @@ class WellKnown:
     def _document(self, tenant: TenantContext, name: str, build: Build) -> Document:
         def make() -> Document:
             types = self._details_types.all(tenant.id)
-            body = encode(build(tenant, _PATHS, self._grant_types(tenant.id), self._transport, types))
+            paths = _paths(tenant)
+            if name == "oauth" and self._challenges(tenant.id):
+                paths = {**paths, _CHALLENGE: _BY_MEMBER[_CHALLENGE]}
+            body = encode(build(tenant, paths, self._grant_types(tenant.id), self._transport, types))
             return Document(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
         return self._cache.get(tenant.id, "metadata", (name, tenant.issuer), make)
+
+
+def _paths(tenant: TenantContext) -> Mapping[str, str]:
+    """The endpoints of a tenant by their metadata members: what is off is not spoken of."""
+    if tenant.settings.registration.clients != "off":
+        return _PATHS
+    return {member: path for member, path in _PATHS.items() if member != "registration_endpoint"}
 
 
 def _answer(request: ProtocolRequest, document: Document) -> Reply:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from app.domain import registered_clients
 from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory, ClientRecord
@@ -133,6 +134,8 @@ class ClientAuthentication:
                 error.headers = CHALLENGE
             raise
         add_limits(request, client.client_id, trip)
+        if client.is_registered:
+            trip.add(registered_clients.note_use(request.tenant.id, client.client_id))
         return client
 
     def _verify(self, credentials: Credentials, request: ProtocolRequest, trip: Trip) -> ClientRecord:

@@ -97,6 +97,29 @@ class ForeignTokens:
         used = _use(record, token, claims, tenant.id, expires_at) if record.single_use else None
         return ForeignToken(record, claims, subject, int(expires_at), used)
 
+    def vouched(
+        self, statement: str, tenant: TenantContext, issuers: Collection[str]
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Who vouches for a piece of software, and what they say of it (RFC 7591 section 2.3). Raises `ForeignRefused`.
+
+        Times and audience count where the statement has them. It names its `software_id`: another token of the same
+        issuer is no statement (RFC 8725 section 3.12).
+        """
+        issuer = issuer_of(statement)
+        record = self._issuers.get(tenant.id, issuer) if issuer in issuers and issuer else None
+        if record is None:
+            raise ForeignRefused("statement.issuer", f"issuer {issuer!r:.300} vouches for nobody here")
+        claims = self._signed(statement, record, tenant.id)
+        if "aud" in claims:
+            _check_audience(claims["aud"], {tenant.issuer, f"{tenant.issuer}/register", *record.audiences})
+        now, exp = clock.now().timestamp(), _number(claims, "exp")
+        if exp is not None and exp <= now - SKEW_SECONDS:
+            raise ForeignRefused("assertion.times", f"exp {exp}, now {now:.0f}")
+        _check_begun(claims, now)
+        if not isinstance(claims.get("software_id"), str) or not claims["software_id"]:
+            raise ForeignRefused("assertion.invalid", "software_id is missing or no text")
+        return record.issuer, claims
+
     def _signed(self, token: str, record: IssuerRecord, tenant_id: str) -> Mapping[str, Any]:
         try:
             verified = self._keys.verify(token, tenant_id, self._source(record), record.algorithms)
@@ -189,11 +212,15 @@ def _check_times(claims: Mapping[str, Any], max_seconds: int) -> float:
     exp = _number(claims, "exp")
     if exp is None or exp <= now - SKEW_SECONDS or exp > now + max_seconds + SKEW_SECONDS:
         raise ForeignRefused("assertion.times", f"exp {exp}, now {now:.0f}")
+    _check_begun(claims, now)
+    return exp
+
+
+def _check_begun(claims: Mapping[str, Any], now: float) -> None:
     for name in ("nbf", "iat"):
         moment = _number(claims, name)
         if moment is not None and moment > now + SKEW_SECONDS:
             raise ForeignRefused("assertion.times", f"{name} {moment}, now {now:.0f}")
-    return exp
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.domain.tenants import TenantContext
 from app.infra.certificates import Presented
@@ -32,6 +33,10 @@ class ProtocolRequest:
     """Where it came in, below the issuer."""
     certificate: Presented | None = None
     """The certificate of its TLS connection, where the deployment asks clients for one."""
+    content: Mapping[str, Any] | None = None
+    """The JSON object of the body, at endpoints that take one."""
+    segment: str = ""
+    """The last segment of the path, at endpoints where it names something."""
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value of a parameter of `REPEATABLE`, in order."""

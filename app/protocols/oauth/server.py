@@ -8,6 +8,7 @@ from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory
 from app.domain.devices_pending import DevicesPending
 from app.domain.refresh import RefreshTokens
+from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.trusted_issuers import TrustedIssuers
@@ -15,16 +16,20 @@ from app.infra import metrics
 from app.infra.keyring import Keyring
 from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
-from app.protocols.oauth import refused
+from app.protocols.oauth import refused, registering
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.authlib_seam import ExtensionGrant, GrantClass, Server
+from app.protocols.oauth.challenges import SignIn
 from app.protocols.oauth.client_auth import ClientAuthentication
 from app.protocols.oauth.client_keys import ClientKeys, Fetches
 from app.protocols.oauth.client_view import ClientView
 from app.protocols.oauth.dpop import nonce_header
+from app.protocols.oauth.endpoints.authorization_challenge import AuthorizationChallenge
+from app.protocols.oauth.endpoints.client_configuration import ClientConfiguration
 from app.protocols.oauth.endpoints.device_authorization import DeviceAuthorization
 from app.protocols.oauth.endpoints.introspection import Introspection
 from app.protocols.oauth.endpoints.par import PushedAuthorization
+from app.protocols.oauth.endpoints.registration import Registration
 from app.protocols.oauth.endpoints.revocation import Revocation
 from app.protocols.oauth.endpoints.userinfo import UserInfo
 from app.protocols.oauth.errors import OAuthError
@@ -123,6 +128,11 @@ def build(
     details_types: DetailsTypes,
     trusted_issuers: TrustedIssuers,
     devices: DevicesPending,
+    registered: RegisteredClients,
+    pepper: Callable[[], bytes],
+    on_change: Callable[[], object],
+    tls_methods: tuple[str, ...],
+    sign_in: SignIn,
 ) -> Mapping[str, Handler]:
     """The handlers of the token side, by the name of their endpoint."""
     assertions = Assertions(client_keys, client_secrets)
@@ -144,8 +154,14 @@ def build(
         devices=devices,
     )
     directories = Directories(clients, resources, keyring, details_types, client_keys, fetcher, state)
+    registration = registering.Parts(
+        tenancy, state, registered, pepper, foreign, fetcher, on_change, tls_methods
+    )
     return {
+        "registration": Registration(registration),
+        "client_configuration": ClientConfiguration(registration),
         "par": PushedAuthorization(parts, directories),
+        "authorization_challenge": AuthorizationChallenge(parts, directories, sign_in),
         "device_authorization": DeviceAuthorization(parts, directories),
         "token": TokenEndpoint(parts),
         "introspect": Introspection(parts),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.client_metadata import LEGACY_RESPONSE_TYPES
+from app.domain.client_metadata import AUTH_METHODS, LEGACY_RESPONSE_TYPES, TLS_METHODS
+from app.protocols.oauth import challenges
 from app.protocols.oauth.steps.response import RESPONSE_MODES
 from app.web.endpoints import Endpoint
 
@@ -62,6 +63,19 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("client_id",),
     ),
     "par": ({**_AUTHORIZATION, **_CLIENT}, ()),
+    "authorization_challenge": (
+        {
+            **_AUTHORIZATION,
+            **_CLIENT,
+            "response_type": {"const": "code"},
+            "auth_session": _TEXT,
+            "username": _TEXT,
+            **{name: _TEXT for name in challenges.FACTORS},
+            "begin": {"enum": list(challenges.BEGIN)},
+            "device": _TEXT,
+        },
+        (),
+    ),
     "logout": (
         {
             "id_token_hint": _TEXT,
@@ -79,25 +93,76 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 _ANSWERS: Mapping[str, str] = {
     "token": "TokenResponse",
     "par": "PushedRequest",
+    "authorization_challenge": "ChallengeAnswered",
     "introspect": "Introspection",
     "userinfo": "UserInfo",
     "openid_configuration": "Metadata",
     "oauth_metadata": "Metadata",
     "jwks": "KeySet",
+    "registration": "ClientInformation",
+    "client_configuration": "ClientInformation",
 }
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
     "token": [{"client_basic": []}, {}],
     "par": [{"client_basic": []}, {}],
+    "authorization_challenge": [{"client_basic": []}, {}],
     "revoke": [{"client_basic": []}, {}],
     "introspect": [{"client_basic": []}, {}],
     "userinfo": [{"bearer": []}, {}],
+    "registration": [{"bearer": []}, {}],
+    "client_configuration": [{"bearer": []}],
 }
 
 SCHEMAS: dict[str, Any] = {
+    "ClientMetadata": {
+        "type": "object",
+        "properties": {
+            "redirect_uris": {"type": "array", "items": {"type": "string", "format": "uri"}},
+            "token_endpoint_auth_method": {"enum": list(AUTH_METHODS + TLS_METHODS)},
+            "grant_types": {"type": "array", "items": _TEXT},
+            "response_types": {"type": "array", "items": _TEXT},
+            "client_name": _TEXT,
+            "scope": _TEXT,
+        },
+    },
+    "ClientInformation": {
+        "type": "object",
+        "required": ["client_id", "registration_access_token", "registration_client_uri"],
+        "properties": {
+            "client_id": _TEXT,
+            "client_secret": _TEXT,
+            "client_secret_expires_at": {"type": "integer"},
+            "registration_access_token": _TEXT,
+            "registration_client_uri": {"type": "string", "format": "uri"},
+        },
+    },
     "OAuthError": {
         "type": "object",
         "required": ["error"],
         "properties": {"error": _TEXT, "error_description": _TEXT},
+    },
+    "ChallengeAnswered": {
+        "type": "object",
+        "required": ["authorization_code", "auth_session", "device"],
+        "properties": {"authorization_code": _TEXT, "auth_session": _TEXT, "device": _TEXT},
+    },
+    "ChallengeUnmet": {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": _TEXT,
+            "error_description": _TEXT,
+            "auth_session": _TEXT,
+            "factors": {"type": "array", "items": {"enum": list(challenges.FACTORS)}},
+            "failed": {"enum": list(challenges.FACTORS)},
+            "reason": _TEXT,
+            "acr": _TEXT,
+            "sent": {"type": "boolean"},
+            "sent_to": _TEXT,
+            "passkey_options": {"type": "object"},
+            "request_uri": _TEXT,
+            "expires_in": {"type": "integer"},
+        },
     },
     "PushedRequest": {
         "type": "object",
@@ -142,7 +207,8 @@ SCHEMAS: dict[str, Any] = {
 _OAUTH_REFUSALS = {
     400: "The request is not valid.",
     401: "The client or the token is not.",
-    403: "The token's scope does not allow this.",
+    403: "The token's scope, or the tenant, does not allow this.",
+    409: "Somebody else changed the same.",
     411: "The request needs a Content-Length.",
     413: "The body is too large.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
@@ -165,6 +231,21 @@ def operations(endpoint: Endpoint) -> dict[str, Any]:
     return {method.lower(): _operation(endpoint, method) for method in endpoint.methods if method != "HEAD"}
 
 
+_SEGMENTS: Mapping[str, dict[str, Any]] = {
+    "client_configuration": {
+        "name": "client_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    }
+}
+"""What the last segment of a path names."""
+_OBJECTS: Mapping[str, str] = {"registration": "ClientMetadata", "client_configuration": "ClientMetadata"}
+"""What the JSON of a request's body is."""
+_MADE = frozenset({"par", "registration"})
+"""Where something is made, so that the answer is 201."""
+
+
 def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
     said: dict[str, Any] = {
         "operationId": endpoint.name
@@ -172,12 +253,17 @@ def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
         else f"{endpoint.name}_{method.lower()}",
         "summary": endpoint.summary,
         "tags": ["protocol"],
-        "responses": _responses(endpoint),
+        "responses": _responses(endpoint, method),
     }
+    if endpoint.name in _SEGMENTS:
+        said["parameters"] = [_SEGMENTS[endpoint.name]]
     if endpoint.name in _SECURITY:
         said["security"] = _SECURITY[endpoint.name]
     properties, required = _FORMS.get(endpoint.name, ({}, ()))
-    if method == "POST":
+    if method in ("POST", "PUT") and endpoint.name in _OBJECTS:
+        body = {"schema": {"$ref": f"#/components/schemas/{_OBJECTS[endpoint.name]}"}}
+        said["requestBody"] = {"required": True, "content": {"application/json": body}}
+    elif method == "POST":
         schema = {"type": "object", "properties": properties, "required": list(required)}
         said["requestBody"] = {"required": bool(required), "content": {_FORM: {"schema": schema}}}
     elif endpoint.answered_by == "flask":
@@ -188,7 +274,7 @@ def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
     return said
 
 
-def _responses(endpoint: Endpoint) -> dict[str, Any]:
+def _responses(endpoint: Endpoint, method: str) -> dict[str, Any]:
     if endpoint.answered_by == "flask":
         page = {"text/html": {"schema": _TEXT}}
         return {str(status): {"description": said, "content": page} for status, said in _PAGE_ANSWERS.items()}
@@ -199,4 +285,9 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     done: dict[str, Any] = {"description": "Done."}
     if (schema := _ANSWERS.get(endpoint.name)) is not None:
         done["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"201" if endpoint.name == "par" else "200": done, **found}
+    if endpoint.name == "authorization_challenge":
+        unmet = {"application/json": {"schema": {"$ref": "#/components/schemas/ChallengeUnmet"}}}
+        found["403"] = {"description": "The person has to show more, or go on in a browser.", "content": unmet}
+    if method == "DELETE":
+        return {"204": {"description": "Done."}, **found}
+    return {"201" if endpoint.name in _MADE else "200": done, **found}
