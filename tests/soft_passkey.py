@@ -10,6 +10,7 @@ import os
 import re
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 import cbor2
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.kernel.secrets import b64url, unb64url
 
+NO_MODEL = UUID(int=0)
 PRESENT, VERIFIED, MAY_SYNC, SYNCED, ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
 
 
@@ -29,10 +31,11 @@ def options_of(html: str) -> dict[str, Any]:
 
 
 class SoftPasskey:
-    """One passkey. `origin` is where the page is that the browser shows."""
+    """One passkey. `origin` is where the page is that the browser shows, `model` the AAGUID."""
 
-    def __init__(self, origin: str, *, synced: bool, verifies: bool) -> None:
+    def __init__(self, origin: str, *, synced: bool, verifies: bool, model: UUID = NO_MODEL) -> None:
         self.origin = origin
+        self.model = model
         self.counter = 0
         self._flags = PRESENT | (VERIFIED if verifies else 0) | (MAY_SYNC | SYNCED if synced else 0)
         self._id = os.urandom(32)
@@ -40,28 +43,31 @@ class SoftPasskey:
         self._handle = ""
 
     def create(self, options: dict[str, Any]) -> str:
-        """Answer a request to make one, without attestation (section 7.1)."""
+        """Answer a request to make one (section 7.1); it attests its model itself where that is asked (section 8.2)."""
         self._handle = options["user"]["id"]
         numbers = self._key.public_key().public_numbers()
         key = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        attested = bytes(16) + len(self._id).to_bytes(2, "big") + self._id + cbor2.dumps(key)
+        attested = self.model.bytes + len(self._id).to_bytes(2, "big") + self._id + cbor2.dumps(key)
         data = self._authenticator_data(options["rp"]["id"], ATTESTED) + attested
-        attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
         client = self._client_data("webauthn.create", options["challenge"])
-        return self._answer(clientDataJSON=client, attestationObject=attestation)
+        said: dict[str, Any] = {"fmt": "none", "attStmt": {}, "authData": data}
+        if options["attestation"] == "direct":
+            said |= {"fmt": "packed", "attStmt": {"alg": -7, "sig": self._sign(data, client)}}
+        return self._answer(clientDataJSON=client, attestationObject=cbor2.dumps(said))
 
     def get(self, options: dict[str, Any]) -> str:
         """Answer a request to show it (section 7.2)."""
         data = self._authenticator_data(options["rpId"])
         client = self._client_data("webauthn.get", options["challenge"])
-        signed = data + hashlib.sha256(client).digest()
-        signature = self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
         return self._answer(
             clientDataJSON=client,
             authenticatorData=data,
-            signature=signature,
+            signature=self._sign(data, client),
             userHandle=unb64url(self._handle),
         )
+
+    def _sign(self, data: bytes, client: bytes) -> bytes:
+        return self._key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
 
     def _authenticator_data(self, rp_id: str, more: int = 0) -> bytes:
         flags = bytes([self._flags | more])

@@ -4,6 +4,7 @@ Passkeys are counted here; what is in one is its factor's business.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +46,16 @@ class Holdings:
     def second_factors(self) -> int:
         """How many they registered. Recovery codes stand in for one; they are none."""
         return self.passkeys + self.totp + self.phones
+
+
+def can_sign_in(held: Holdings, methods: Sequence[str]) -> bool:
+    """Whether somebody with these has a way in, of those a tenant has (`authentication.methods`)."""
+    return (
+        (held.password and "password" in methods)
+        or (held.passkeys > 0 and "passkey" in methods)
+        # Mail signs in where the tenant has that, and sets a password where passwords sign in.
+        or (held.mailbox and ("email" in methods or "password" in methods))
+    )
 
 
 def holdings(db: Session, user: User) -> Holdings:
@@ -166,8 +177,10 @@ def rename(db: Session, user_id: str, authenticator_id: str, name: str) -> Authe
 def remove(db: Session, user_id: str, authenticator_id: str) -> Authenticator:
     """Take one away. With the last of them go the recovery codes and every trusted device.
 
-    Raises `Problem` (`factor.unknown`, 404).
+    The person's row is held until the end of the transaction, so that of two who take one away each the second sees
+    what the first left. Raises `Problem` (`factor.unknown`, 404).
     """
+    db.execute(select(User.id).where(User.id == user_id).with_for_update())
     row = db.scalar(
         select(Authenticator).where(Authenticator.id == authenticator_id, Authenticator.user_id == user_id)
     )

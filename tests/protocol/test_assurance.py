@@ -5,6 +5,7 @@ import dataclasses
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -91,13 +92,15 @@ def holder(services: Services, tenant: TenantContext, http: Http, settle: Settle
     return found
 
 
-def add_passkey(person: Person, *, synced: bool, verifies: bool) -> SoftPasskey:
+def add_passkey(person: Person, **kind: Any) -> SoftPasskey:
     """Add one from the account."""
-    key = SoftPasskey(ORIGIN, synced=synced, verifies=verifies)
+    key = SoftPasskey(ORIGIN, **kind)
     page = person.http.get("/account/factors/passkey")
     person.at = re.findall(r'action="([^"]*/interaction/[^"?]+)', page.text)[0]
     answer = key.create(options_of(page.text))
-    person.save_codes(person.step(page, step="enrol", way="passkey", name="A key", credential=answer))
+    page = person.step(page, step="enrol", way="passkey", name="A key", credential=answer)
+    if not person.recovery_codes:
+        person.save_codes(page)
     return key
 
 

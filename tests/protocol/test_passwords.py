@@ -10,6 +10,7 @@ from typing import Any
 import bcrypt
 import pytest
 import time_machine
+from argon2 import PasswordHasher
 from passlib import hash as known
 from sqlalchemy import select
 
@@ -88,27 +89,47 @@ def set_password(alice: Person, password: str, current: str = PASSWORD) -> Any:
     return alice.http.post("/account/password", data=form)
 
 
-@pytest.mark.parametrize(
-    "stored",
-    [
-        bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode(),
-        known.django_pbkdf2_sha256.using(rounds=500).hash(PASSWORD),
-        known.ldap_salted_sha1.hash(PASSWORD),
-        known.phpass.using(rounds=8).hash(PASSWORD),
-    ],
-    ids=["bcrypt", "pbkdf2", "ssha", "phpass"],
+LONG = "a sentence of somebody who likes passwords that go on until nobody reads them any more, ünd on"
+FIREBASE = (
+    "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,"
+    "sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==$"
+    "42xEC+ixf3L2lw==$"
+    "lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ=="
 )
+"""The user of the published example of its scrypt tool."""
+IMPORTED: dict[str, tuple[str, str]] = {
+    "argon2": (PASSWORD, PasswordHasher(1, 8192, 2).hash(PASSWORD)),
+    "bcrypt": (PASSWORD, bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()),
+    "bcrypt, truncated": (LONG, bcrypt.hashpw(LONG.encode()[:72], bcrypt.gensalt(4)).decode()),
+    "scrypt": (PASSWORD, known.scrypt.using(rounds=8).hash(PASSWORD)),
+    "Firebase scrypt": (
+        "user1password",
+        FIREBASE,
+    ),
+    "PBKDF2": (PASSWORD, known.django_pbkdf2_sha256.using(rounds=500).hash(PASSWORD)),
+    "SSHA": (PASSWORD, known.ldap_salted_sha1.hash(PASSWORD)),
+    "phpass": (PASSWORD, known.phpass.using(rounds=8).hash(PASSWORD)),
+}
+
+
+@pytest.mark.parametrize(("password", "stored"), IMPORTED.values(), ids=IMPORTED.keys())
 def test_imported_hash_signs_in_and_is_made_anew_once(
-    alice: Person, services: Services, tenant: TenantContext, stored: str
+    alice: Person, services: Services, tenant: TenantContext, password: str, stored: str
 ) -> None:
+    """A wrong password leaves it as it was; the right one replaces it for good, whole."""
     change(services, tenant, password_hash=stored)
     assert row(services, tenant).password_cost_ms > 0
+    assert alice.sign_in(alice.authorize(), password="x" + password).status_code == 401
+    assert row(services, tenant).password_hash == stored
+    alice.password = password
     alice.through()
     once = row(services, tenant)
     assert is_own(once.password_hash or "")
     assert once.password_cost_ms == 0
     alice.sign_in(alice.authorize(prompt="login"))
     assert row(services, tenant).password_hash == once.password_hash
+    # Nothing is cut off any more: what bcrypt did not look at counts now.
+    assert alice.sign_in(alice.authorize(prompt="login"), password=password[:-1]).status_code == 401
 
 
 def test_floor_of_refusals_rises_to_the_dearest_hash(

@@ -34,7 +34,8 @@ def test_every_named_test_exists() -> None:
 
 
 def test_every_row_names_a_test() -> None:
-    rows = [line for line in TABLE.splitlines() if line.startswith("| ") and not line.startswith("| section")]
+    heads = ("| section", "| attack")
+    rows = [line for line in TABLE.splitlines() if line.startswith("| ") and not line.startswith(heads)]
     assert [row for row in rows if "::" not in row] == []
 
 

@@ -133,18 +133,15 @@ def _remove() -> Response:
         with pages.services().tenancy.session(where.id, write=True) as db:
             remove(db, found, target)
     except Problem as problem:
-        if problem.code != "factor.last":
-            raise
-        return _listed(
-            found, fault=_("You need a second step here. Add another one before you remove this."), status=409
-        )
+        return _listed(found, fault=why_it_stays(problem), status=409)
     return pages.see_other(pages.url(PAGE, done="removed"))
 
 
 def remove(db: Session, found: Visitor, target: str) -> None:
     """Take an authenticator away, on record and told by mail.
 
-    Raises `Problem`: `factor.unknown` (404), `factor.last` (409) where the tenant demands one of the person.
+    Raises `Problem`: `factor.unknown` (404); and where it has to stay (409) `factor.last`, as the tenant demands one of
+    the person, or `factor.only_way`, as nothing else signs them in.
     """
     row = removed(db, found.where, found.user, found.access, target)
     audit.record(db, found.event("factor.removed", method=row.kind, name=row.name, target=row.id))
@@ -153,14 +150,27 @@ def remove(db: Session, found: Visitor, target: str) -> None:
 def removed(db: Session, where: TenantContext, user: User, access: Access, target: str) -> Authenticator:
     """The same, which is yet to be put on record."""
     row = authenticators.remove(db, user.id, target)
-    mfa = where.settings.authentication.mfa
+    mfa, methods = where.settings.authentication.mfa, where.settings.authentication.methods
     is_required = mfa.required == "all" or (
         mfa.required == "roles" and not access.roles.isdisjoint(mfa.roles)
     )
     if is_required and not authenticators.of_user(db, user.id):
         raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
+    if row.kind == authenticators.PASSKEY and not authenticators.can_sign_in(
+        authenticators.holdings(db, user), methods
+    ):
+        raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
     enrol_pages.tell(db, where, user, row.name or row.kind, added=False)
     return row
+
+
+def why_it_stays(problem: Problem) -> str:
+    """Why an authenticator was not taken away, in the reader's language. Raises what is about something else."""
+    if problem.code == "factor.last":
+        return _("You need a second step here. Add another one before you remove this.")
+    if problem.code == "factor.only_way":
+        return _("It is your only way to sign in. Add another one before you remove this.")
+    raise problem
 
 
 def _proof_first() -> Response:

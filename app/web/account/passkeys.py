@@ -75,9 +75,6 @@ def _change() -> Response:
         raise NotFound
     if not factors.may_change(found, held):
         return factors.prove(PAGE)
-    if step == "remove" and held.passkeys == 1 and not held.password and not held.mailbox:
-        text = _("It is your only way to sign in. Add another one before you remove this.")
-        return _listed(found, fault=text, status=409)
     try:
         with pages.services().tenancy.session(where.id, write=True) as db:
             if step == "remove":
@@ -86,10 +83,7 @@ def _change() -> Response:
                 row = authenticators.rename(db, found.user.id, target, form.name.data or "")
                 audit.record(db, found.event("factor.renamed", method=row.kind, name=row.name, target=row.id))
     except Problem as problem:
-        if problem.code == "factor.last":
-            text = _("You need a second step here. Add another one before you remove this.")
-            return _listed(found, fault=text, status=409)
         if problem.code == "factor.name":
             return _listed(found, fault=_("A name is wanted."), status=400)
-        raise
+        return _listed(found, fault=factors.why_it_stays(problem), status=409)
     return pages.see_other(pages.url(PAGE, done="removed" if step == "remove" else "renamed"))

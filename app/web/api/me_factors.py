@@ -41,7 +41,7 @@ def rename(caller: Caller, _query: NoQuery, body: FactorChange, factor_id: UUID)
 
 
 def remove(caller: Caller, _query: NoQuery, factor_id: UUID) -> Removed:
-    """Take one away. Raises `Problem` (`factor.unknown`; `factor.last`, 409)."""
+    """Take one away. Raises `Problem` (`factor.unknown`; `factor.last`, `factor.only_way`, 409)."""
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
         row = factors.removed(session, caller.tenant, caller.user, caller.access, str(factor_id))
         audit.record(session, caller.event("factor.removed", method=row.kind, name=row.name, target=row.id))
