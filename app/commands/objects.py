@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.commands import branding, people
+from app.commands import branding, people, registered_clients
 from app.commands.applying import parts_of, read_text, shown_name, sources_of, tell
 from app.commands.checking import check
 from app.commands.client_secrets import rotate_secret
@@ -68,6 +68,8 @@ def _group(kind: str) -> click.Group:
         group.add_command(branding.brand)
     if kind == "user":
         people.add_to(group)
+    if kind == "client":
+        registered_clients.add_to(group)
     return group
 
 

@@ -8,7 +8,14 @@ from app.domain.apply.document import Path
 from app.domain.apply.schema import ClientEntry
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
-from app.domain.models import AuthorizationDetailsType, Client, Group, Resource, ResourceScope
+from app.domain.models import (
+    AuthorizationDetailsType,
+    Client,
+    Group,
+    RegisteredClient,
+    Resource,
+    ResourceScope,
+)
 from app.domain.resources import API_SCOPES
 from app.domain.tenants import TenantSettings
 from app.kernel.errors import Problem
@@ -24,6 +31,7 @@ class Clients:
 
     def __init__(self, scope: TenantScope) -> None:
         self.scope = scope
+        self._registered: frozenset[str] | None = None
 
     def load(self, entries: list[ClientEntry] | None) -> dict[str, Client]:
         """The rows by client id: those the entries name, or all."""
@@ -77,8 +85,11 @@ class Clients:
         self.scope.note("delete", self.name, row.client_id, row.client_id, client_id=row.client_id)
 
     def prunable(self, row: Client) -> bool:
-        """Whether `--prune` may delete it."""
-        return True
+        """Whether `--prune` may delete it: no file names the clients that register themselves."""
+        if self._registered is None:
+            rows = self.scope.rows(RegisteredClient, RegisteredClient.client_id)
+            self._registered = frozenset(registered.client_id for registered in rows)
+        return row.client_id not in self._registered
 
     def _metadata(self, stored: dict[str, Any], entry: ClientEntry, path: Path) -> dict[str, Any] | None:
         """The stored members with those of the entry over them; null returns a member to its default."""
