@@ -10,7 +10,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from joserfc.errors import JoseError
 
 from tests.docs import pages
-from tests.docs.conftest import ReaderOf
+from tests.docs.conftest import PASSWORD, ReaderOf
 from tests.docs.newcomer import Folder, apply, apply_anew, printed_secret
 from tests.live import LiveServer
 from tests.person import Person
@@ -187,3 +187,46 @@ def decoded(token: Mapping[str, Any]) -> dict[str, Any]:
     from app.infra import jose
 
     return dict(jose.unverified(token["access_token"]).claims)
+
+
+def test_an_application_asks_people_itself(reader: ReaderOf, documented: LiveServer, folder: Folder) -> None:
+    """A password; a second factor that has to be added in a browser; and the next sign-in, which asks for it."""
+    frieda = Person("frieda", PASSWORD)
+    person = {"username": frieda.username, "password": PASSWORD}
+    apply(folder, {"tenants": [{"slug": "default", "users": [person]}]})
+    reading = reader("docs/how-to/first-party-apps.md", **{'"alice"': '"frieda"'})
+    apply_anew(folder, reading.documents()[0])
+    ask, go_on, redeem, step_up = (reading.text(block.text) for block in reading.page.of("python"))
+    shown, answered = (json.loads(block.text) for block in reading.page.of("json"))
+    asked_for: list[list[str]] = []
+
+    def ask_the_person(factors: list[str], failed: str | None) -> dict[str, str]:
+        asked_for.append(factors)
+        return {"totp": frieda.app.code()}
+
+    code: dict[str, Any] = {"ask_the_person": ask_the_person}
+    exec(ask, code)
+    assert {**code["answer"], "auth_session": ""} == {**shown, "auth_session": ""}
+    exec(go_on, code)
+    exec(redeem, code)
+    assert code["tokens"]["scope"] == "openid profile offline_access"
+    assert asked_for == []
+
+    exec(step_up, code)
+    assert set(code["answer"]) - {"auth_session"} == set(answered)
+    assert code["answer"]["error_description"] == answered["error_description"]
+    page = f"{documented.base_url}/authorize?client_id=field-app&request_uri={code['answer']['request_uri']}"
+    returned = parse_qs(urlsplit(frieda.walk(page, "com.example.field:")).query)
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": "field-app",
+        "code": returned["code"][0],
+        "code_verifier": code["verifier"],
+        "redirect_uri": "com.example.field:/callback",
+    }
+    assert documented.post("/token", data=form).status_code == 200
+
+    for part in (ask, go_on, redeem):
+        exec(part, code)
+    assert asked_for == [["totp", "recovery_code"]]
+    assert "access_token" in code["tokens"]

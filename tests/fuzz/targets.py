@@ -115,6 +115,14 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "actor_token": values.tokens("access", "opaque", "id_token"),
     "actor_token_type": _TOKEN_TYPES,
     "assertion": values.tokens("id_token", "access"),
+    "auth_session": values.tokens("auth_session", "code"),
+    "begin": st.sampled_from(["email", "sms", "passkey", "BEGIN"]),
+    "device": values.tokens("csrf", "access"),
+    "email_code": st.sampled_from(["000000", "٠٠٠٠٠٠", "0" * 3000]),
+    "passkey": values.json_bombs(),
+    "recovery_code": st.sampled_from(["AAAA-AAAA-AAAA", "aaaa", "É" * 900]),
+    "sms_code": st.sampled_from(["000000", "-1", "0" * 3000]),
+    "totp": st.sampled_from(["000000", "٠٠٠٠٠٠", "1e5", "0" * 3000]),
     "audience": values.uris((API, OPAQUE_API, "https://nobody.example")),
     "requested_token_type": _TOKEN_TYPES,
     "subject_token": values.tokens("access", "opaque", "refresh", "id_token", "code"),
@@ -131,6 +139,9 @@ AUTHORIZATION = tuple(
     registration authorization_details dpop_jkt""".split()
 )
 CLIENT = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
+CHALLENGES = (
+    "username", "password", "totp", "recovery_code", "email_code", "sms_code", "passkey", "begin", "device",
+)
 PAGE_FORM = ("csrf_token", "step")
 
 
@@ -279,6 +290,29 @@ TARGETS: tuple[Target, ...] = (
         {"grant_type": "refresh_token", "refresh_token": Fresh("refresh")},
         basic=True,
         share=2,
+    ),
+    Target(
+        "authorization_challenge",
+        ("POST",),
+        "/authorization_challenge",
+        (*AUTHORIZATION, *CLIENT[1:], "auth_session", *CHALLENGES),
+        {**_ASKED, "client_id": "native", "redirect_uri": "", "username": USERNAME, "password": PASSWORD},
+        status=403,
+        share=4,
+    ),
+    Target(
+        "authorization_challenge",
+        ("POST",),
+        "/authorization_challenge",
+        ("client_id", "auth_session", *CHALLENGES),
+        {
+            "client_id": "native",
+            "auth_session": Fresh("auth_session"),
+            "username": USERNAME,
+            "password": PASSWORD,
+        },
+        status=403,
+        share=4,
     ),
     Target(
         "device_authorization",

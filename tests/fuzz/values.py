@@ -11,6 +11,7 @@ MARK = "qz7kq"
 """In most hostile values. It is nowhere else, so that it shows what comes back."""
 
 Kind = Literal[
+    "auth_session",
     "code",
     "refresh",
     "access",

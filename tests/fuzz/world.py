@@ -23,9 +23,10 @@ from app.web import account, brand_preview, links
 from app.web.branding import DIGEST_CHARACTERS
 from app.web.page_forms import make_token
 from app.web.services import Services
-from tests.conftest import new_tenant
+from tests.conftest import Http, new_tenant
 from tests.fuzz.values import Fresh, Kind, damaged
 from tests.protocol import parties
+from tests.protocol.native_app import NativeApp, new_app
 from tests.protocol.parties import Code, Party
 
 REDIRECT_URI = "https://app.example/cb"
@@ -77,6 +78,7 @@ class World:
             },
         )
         self._public_client()
+        new_app(services, self.tenant)
         self._open_registration()
         self.user_id = self._person()
         self.dead_letter_id = self._dead_letter()
@@ -103,6 +105,11 @@ class World:
         """Make tokens anew: those at hand may have been revoked."""
         self._kept.clear()
 
+    def _auth_session(self) -> str:
+        native = NativeApp(Http(self.app, self.tenant))
+        native.begin()
+        return native.auth_session or ""
+
     def session_cookie(self) -> str:
         """The Cookie header of the signed-in browser."""
         self.renew()
@@ -117,6 +124,7 @@ class World:
         """What a `Fresh` stands for."""
         makers: dict[Kind, Callable[[], str]] = {
             "code": lambda: self.code().code,
+            "auth_session": self._auth_session,
             "refresh": lambda: self._tokens("openid offline_access read")["refresh_token"],
             "access": lambda: self._tokens(
                 "openid profile watchword:read watchword:admin watchword:account:write"

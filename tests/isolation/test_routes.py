@@ -26,6 +26,7 @@ from app.web.services import Services
 from tests.conftest import Http, new_tenant
 from tests.protocol import browserless, parties
 from tests.protocol.browserless import REDIRECT_URI, VERIFIER, Person
+from tests.protocol.native_app import NativeApp, new_app
 from tests.protocol.parties import Party
 
 SCOPES = "watchword:read watchword:admin watchword:account:write"
@@ -192,6 +193,30 @@ def par(world: World) -> list[TestResponse]:
     assert unknown.status_code == 400
     assert world.a.fresh().get("/authorize", query=query).status_code == 303
     return [stolen, foreign, unknown]
+
+
+def authorization_challenge(world: World) -> list[TestResponse]:
+    """A's person, auth session and device are nobody's and nothing at B, even at the application of the same name."""
+    client_id = f"native-{secrets.token_hex(4)}"
+    for side in (world.a, world.b):
+        new_app(side.services, side.tenant, client_id)
+    username = f"{MARK}-{secrets.token_hex(4)}"
+    browserless.new_person(world.a.services, world.a.tenant, username)
+    native = NativeApp(world.a.fresh(), client_id)
+    begun = native.begin()
+    stolen = NativeApp(world.thief(), client_id, auth_session=native.auth_session).password(username)
+    assert stolen.json["error"] == "invalid_session"
+    answer = native.password(username)
+    assert answer.status_code == 200, answer.text
+    thief = NativeApp(world.thief(), client_id, device=native.device)
+    foreign = thief.sign_in(username)
+    assert foreign.json["failed"] == "password"
+    signed_in = NativeApp(world.thief(), client_id, auth_session=native.auth_session).begin()
+    assert signed_in.json["error"] == "invalid_session"
+    assert NativeApp(world.thief(), client_id).redeem(answer).json["error"] == "invalid_grant"
+    assert native.begin().status_code == 200
+    assert begun.status_code == 403
+    return [stolen, foreign, signed_in]
 
 
 def waiting_device(world: World) -> tuple[str, dict[str, Any]]:
@@ -613,6 +638,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "jwks": jwks,
     "authorize": authorize,
     "par": par,
+    "authorization_challenge": authorization_challenge,
     "device_authorization": device_authorization,
     "device": device,
     "device_done": device_page("/device/done"),

@@ -116,7 +116,9 @@ def test_required_members_are_there(side: TokenSide) -> None:
 def test_every_advertised_endpoint_exists(side: TokenSide) -> None:
     openid, _ = documents(side)
     advertised = {name: url for name, url in openid.items() if name.endswith(("_endpoint", "jwks_uri"))}
-    assert set(advertised) == {e.member for e in ENDPOINTS if e.member}
+    # Off for this tenant; where they are not, `test_client_registration` and `test_authorization_challenge` look.
+    off = {"registration_endpoint", "authorization_challenge_endpoint"}
+    assert set(advertised) == {e.member for e in ENDPOINTS if e.member} - off
     for name, url in advertised.items():
         path = url.removeprefix(side.services.settings.base_url)
         assert side.http.get(path, raw=True).status_code != 404, name

@@ -70,7 +70,7 @@ _FORMS: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "response_type": {"const": "code"},
             "auth_session": _TEXT,
             "username": _TEXT,
-            **{name: _TEXT for name in challenges.FACTORS},
+            **dict.fromkeys(challenges.FACTORS, _TEXT),
             "begin": {"enum": list(challenges.BEGIN)},
             "device": _TEXT,
         },

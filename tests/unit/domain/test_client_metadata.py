@@ -8,6 +8,7 @@ from app.domain.client_metadata import validate
 from app.kernel.errors import Problem
 
 WEB: dict[str, Any] = {"redirect_uris": ["https://app.example/cb"]}
+PUBLIC = {"token_endpoint_auth_method": "none"}
 KEY = {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}
 
 
@@ -69,6 +70,17 @@ def test_web_loopback_and_private_use_redirect_uris_are_accepted(uri: str) -> No
         ({**WEB, "frontchannel_logout_uri": "https://else.example/out"}, "one of its redirect URIs"),
         ({**WEB, "frontchannel_logout_uri": "https://app.example:8443/out"}, "one of its redirect URIs"),
         ({**WEB, "frontchannel_logout_session_required": 1}, "frontchannel_logout_session_required"),
+        ({**WEB, "authorization_challenge": True}, "first_party"),
+        ({**WEB, "authorization_challenge": True, "first_party": True, **PUBLIC}, "native"),
+        (
+            {
+                "authorization_challenge": True,
+                "first_party": True,
+                "grant_types": ["client_credentials"],
+                "response_types": [],
+            },
+            "authorization_code",
+        ),
         ({**WEB, "scope": "openid  profile"}, "scope"),
         ({**WEB, "initiate_login_uri": "http://app.example/login"}, "initiate_login_uri"),
         ({**WEB, "client_name": 7}, "client_name"),
