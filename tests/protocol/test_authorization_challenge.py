@@ -692,18 +692,25 @@ class TestGuessing:
             assert each["passkey_options"].pop("challenge")
         assert keyed == other
 
-    def test_refusals_take_the_same_time(self, native: NativeApp, services: Services) -> None:
-        floor = services.sign_in_floor_seconds
+    def test_refusals_take_the_same_time(
+        self, native: NativeApp, services: Services, tenant: TenantContext
+    ) -> None:
+        """Longer than a hash on a busy machine does; medians."""
+        from app import create_app
+
+        floor = 0.4
+        usual = dataclasses.replace(services, sign_in_floor_seconds=floor)
+        http = Http(create_app(usual.settings, services=usual), tenant)
 
         def seconds(username: str) -> float:
             began = time.monotonic()
-            more(NativeApp(native.http).sign_in(username, "wrong"))
+            more(NativeApp(http).sign_in(username, "wrong"))
             return time.monotonic() - began
 
         known = sorted(seconds("alice") for _ in range(5))[2]
         unknown = sorted(seconds("nobody") for _ in range(5))[2]
         assert min(known, unknown) >= floor
-        assert abs(known - unknown) < floor
+        assert abs(known - unknown) < floor / 4
 
     def test_too_many_wrong_passwords(
         self, native: NativeApp, services: Services, tenant: TenantContext
