@@ -37,6 +37,8 @@ ORIGIN = "https://op.example.org"
 PROXY_SECRET = "a-secret-of-this-deployment-for-its-proxy"
 CERTIFICATE = "tests.client_certificate"
 """The key of the environment under which a test shows a certificate."""
+RELYING_PARTIES = ("127.0.0.1/32",)
+"""Where the hosts of relying parties are in these tests: keys, request objects and pictures are fetched from there."""
 VERSIONS = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "keep-alive"})
 
@@ -147,7 +149,7 @@ def direct(deployment: Settings) -> Iterator[Front]:
     """The application at an https issuer, called in this process."""
     from app import create_app, wiring
 
-    settings = dataclasses.replace(deployment, base_url=ORIGIN)
+    settings = dataclasses.replace(deployment, base_url=ORIGIN, fetch_allow=RELYING_PARTIES)
     services = wiring.build(settings)
     yield Front(DIRECT, services, create_app(settings, services=services), Authority())
     services.close()
@@ -169,6 +171,7 @@ def through_nginx(deployment: Settings, folder: Path) -> Iterator[Front]:
         trusted_proxies=(ipaddress.ip_network("127.0.0.1/32"),),
         mtls_url=f"https://127.0.0.1:{mtls_port}",
         mtls_proxy_secret=PROXY_SECRET,
+        fetch_allow=RELYING_PARTIES,
     )
     services = wiring.build(settings)
     app = create_app(settings, services=services)

@@ -69,6 +69,10 @@ class Wire:
             content_type="application/x-www-form-urlencoded",
         )
 
+    def send(self, method: str, url: str, **options: Any) -> TestResponse:
+        """Any request; `options` are those of `werkzeug.test.EnvironBuilder`."""
+        return self._open(url, method, **options)
+
     def _open(self, url: str, method: str, **options: Any) -> TestResponse:
         assert url.startswith(self._origin + "/"), url
         parts = urlsplit(url)
