@@ -1,5 +1,6 @@
 """A relying party's logout endpoints on loopback, as real as they come: it notes what it gets, and answers as told."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Receiver:
         self.port = free_port()
         self.received: list[Received] = []
         self.answer: Callable[[Received], Answer] = lambda _: (200, {})
+        self.body = b"<!doctype html><title>out</title>"
         self._server: ThreadingHTTPServer | None = None
 
     def url(self, path: str = "/logout") -> str:
@@ -78,13 +80,14 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             )
             receiver.received.append(one)
             status, headers = receiver.answer(one)
-            text = b"" if status == 204 else b"<!doctype html><title>out</title>"
+            text = b"" if status == 204 else receiver.body
             self.send_response(status)
             for name, value in {"Content-Type": "text/html", "Cache-Control": "no-store", **headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(text)
 
         do_GET = do_POST = _take  # noqa: N815 - http.server calls them so
 

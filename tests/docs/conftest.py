@@ -51,7 +51,10 @@ def documented(
             servers["redis"] = stack.enter_context(RedisServer())
             servers["postgres"] = request.getfixturevalue("postgres_server")
         settings = stack.enter_context(
-            new_deployment(storage, tmp_path_factory.mktemp("documented"), **servers)
+            # As the page about signing out has it, for applications on this machine.
+            new_deployment(
+                storage, tmp_path_factory.mktemp("documented"), fetch_allow=("127.0.0.1",), **servers
+            )
         )
         settings = dataclasses.replace(settings, base_url=f"http://localhost:{settings.port}")
         live = stack.enter_context(LiveServer(settings))

@@ -1,7 +1,9 @@
 """The how-to pages, done: their apply files are applied, their code is run, their commands are typed."""
 
 import json
+import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +15,8 @@ from tests.docs import pages
 from tests.docs.conftest import PASSWORD, ReaderOf
 from tests.docs.newcomer import Folder, apply, apply_anew, printed_secret
 from tests.live import LiveServer
-from tests.person import Person
+from tests.person import Page, Person
+from tests.receiver import Receiver
 from tests.servers import wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
@@ -230,3 +233,45 @@ def test_an_application_asks_people_itself(reader: ReaderOf, documented: LiveSer
         exec(part, code)
     assert asked_for == [["totp", "recovery_code"]]
     assert "access_token" in code["tokens"]
+
+
+def test_applications_hear_that_somebody_signed_out(
+    reader: ReaderOf, documented: LiveServer, folder: Folder, alice: Person
+) -> None:
+    with Receiver() as applications:
+        origin = applications.url("")
+        places = {"https://wiki.example.com": origin, "https://desk.example.com": origin}
+        reading = reader("docs/how-to/logout.md", **places)
+        wiki, desk = reading.documents()
+        secret = printed_secret(apply_anew(folder, wiki), "wiki")
+        other = printed_secret(apply_anew(folder, desk), "desk")
+        token = signed_in(documented, alice, "wiki", secret, f"{origin}/callback", "openid profile")
+        here = signed_in(documented, alice, "desk", other, f"{origin}/callback", "openid profile")
+
+        asked = {
+            "id_token_hint": here["id_token"],
+            "post_logout_redirect_uri": f"{origin}/goodbye",
+            "state": "s",
+        }
+        left = alice.session.get(discovery(documented)["end_session_endpoint"], params=asked, timeout=10)
+        (frame,) = re.findall(r'<iframe src="([^"]+)"', left.text)
+        told = parse_qs(urlsplit(unescape(frame)).query)
+        assert frame.startswith(f"{origin}/logged-out?")
+        assert told == {"iss": [documented.base_url], "sid": [sid_of(here)]}
+        assert Page(left.url, left.text).refresh == f"{origin}/goodbye?state=s"
+
+        wait_until(lambda: bool(applications.received), seconds=20, what="the logout token")
+        code: dict[str, Any] = {}
+        exec(reading.block("python"), code)
+        logout_token = applications.received[0].token
+        assert code["ended_session"](logout_token) == sid_of(token) == sid_of(here)
+        for wrong in (token["id_token"], logout_token[:-4] + "AAAA"):
+            with pytest.raises((JoseError, ValueError)):
+                code["ended_session"](wrong)
+
+
+def sid_of(token: Mapping[str, Any]) -> str:
+    """Which session an ID token is of."""
+    from app.infra import jose
+
+    return str(jose.unverified(token["id_token"]).claims["sid"])

@@ -23,13 +23,15 @@ LOGOUT_TOKEN_TYPE = "logout+jwt"
 TOKEN_SECONDS = 120
 """At most two minutes are recommended (section 4)."""
 TIMEOUT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 16_384
+MAX_ANSWER_BYTES = 65_536
+"""More than the error page of a framework; none of it is looked at."""
 DELIVERED = frozenset({200, 204})
 """204 is what some frameworks make of an empty 200 (section 2.8)."""
 ATTEMPTS_REFUSED = 3
 """A client that says no will hardly change its mind; it may not have known a new key yet."""
 
 _NOT_ALLOWED = frozenset({"fetch.address", "fetch.url"})
+_PASSING = frozenset({408, 425, 429})
 
 
 class Posts(Protocol):
@@ -103,11 +105,13 @@ class BackchannelLogout:
         except FetchFailed as fault:
             # The code alone: an address behind a name is nothing a tenant has to know of our network.
             raise DeliveryFailed(
-                f"{client_id}: {fault.code}", permanent=fault.code in _NOT_ALLOWED
+                f"{client_id}: {fault.code}",
+                permanent=fault.code in _NOT_ALLOWED,
+                attempts=ATTEMPTS_REFUSED if fault.code == "fetch.too_large" else None,
             ) from fault
         if answer.status in DELIVERED:
             return
-        passing = answer.status >= 500 or answer.status in (408, 425, 429)
+        passing = answer.status >= 500 or answer.status in _PASSING
         raise DeliveryFailed(
             f"{client_id}: answered {answer.status}", attempts=None if passing else ATTEMPTS_REFUSED
         )

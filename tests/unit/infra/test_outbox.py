@@ -270,3 +270,42 @@ def test_numbers_of_other_tenants_are_unknown(parts: Parts, tenant_id: str, box:
     assert box.take(parts.tenant(), claim.id, claim.attempt) is None
     with parts.tenancy.session(tenant_id) as session:
         assert session.scalar(select(func.count()).select_from(OutboxMessage)) == 1
+
+
+def test_lanes_that_are_left_out_stay_where_they_are(parts: Parts, tenant_id: str, box: Outbox) -> None:
+    """A prefix is taken literally: client ids may have what LIKE takes for a wildcard."""
+    put(parts, tenant_id, ("a_b x", 1), ("aXb x", 2), ("a_b y", 3), ("c x", 4))
+    put(parts, tenant_id, ("a_b x", 5), topic="letters")
+    lanes = [("news", "a_b "), ("news", "c ")]
+    assert values(box.claim(tenant_id, but=lanes)) == [2, 5]
+    assert values(box.claim(tenant_id, but=[("news", "")])) == []
+    assert values(box.claim(tenant_id)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("queue", [DirectQueue, lambda box, parts: StreamQueue(box, parts.state, "worker")])
+def test_a_queue_leaves_out_what_is_busy(parts: Parts, tenant_id: str, box: Outbox, queue: Any) -> None:
+    put(parts, tenant_id, ("slow x", 1), ("quick x", 2))
+    made = DirectQueue(box) if queue is DirectQueue else queue(box, parts)
+    found = made.fetch([tenant_id], lambda _: [("news", "slow ")])
+    assert [handed.claim.payload["value"] for handed in found] == [2]
+    assert [handed.claim.payload["value"] for handed in made.fetch([tenant_id])] == [1]
+
+
+def test_a_fault_may_say_how_many_attempts_are_worth_it(parts: Parts, tenant_id: str, box: Outbox) -> None:
+    put(parts, tenant_id, ("a", 1))
+    fault = DeliveryFailed("no", attempts=2)
+    (claim,) = box.claim(tenant_id)
+    assert not box.failed(claim, fault)
+    make_due(parts, tenant_id)
+    (claim,) = box.claim(tenant_id)
+    assert box.failed(claim, fault)
+    put(parts, tenant_id, ("b", 2))
+    for last in (False, False, True):
+        (claim,) = box.claim(tenant_id)
+        assert box.failed(claim, DeliveryFailed("no", attempts=99)) is last, (
+            "never more than the outbox makes"
+        )
+        with parts.tenancy.session(tenant_id, write=True) as session:
+            session.execute(
+                update(OutboxMessage).where(OutboxMessage.subject == "b").values(available_at=clock.now())
+            )
