@@ -155,7 +155,8 @@ class Revocations:
             session.flush()
             self._revoke(session, Mark(tenant_id, "client", client_id, row.epoch, _after_tokens()))
 
-    def check_ops(self, facts: TokenFacts) -> tuple[Get, ...]:
+    @staticmethod
+    def check_ops(facts: TokenFacts) -> tuple[Get, ...]:
         """The operations that ask for every mark a token might fall under; they go into the caller's one trip."""
         return tuple(Get(mark_key(facts.tenant_id, kind, ref)) for kind, ref, _ in _concerns(facts))
 
@@ -165,6 +166,8 @@ class Revocations:
 
     def revoked_by(self, results: Sequence[bytes | None], facts: TokenFacts) -> str | None:
         """What took the token back (`token`, `grant`, `session`, `user` or `client`), or None."""
+        if results.count(None) == len(results):
+            return None
         for (kind, _, epoch), mark in zip(_concerns(facts), results, strict=True):
             if mark is not None if epoch is None else is_before(mark, epoch):
                 return kind

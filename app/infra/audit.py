@@ -6,16 +6,29 @@ store rides in that batch: `operation`. The worker appends both to the tenant's 
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.infra import json_text
-from app.infra.events import CATALOGUE, EVENTS, Event, EventType, Outcome, is_clean, is_plain
+from app.infra.events import CATALOGUE, EVENTS, Event, EventType, Outcome, is_clean, is_plain, written
 from app.infra.log_tables import OutboxMessage
 from app.infra.state import Append
+from app.kernel import clock, ids
 
-__all__ = ["CATALOGUE", "EVENTS", "Event", "EventType", "Outcome", "canonical", "operation", "record"]
+__all__ = [
+    "CATALOGUE",
+    "EVENTS",
+    "Event",
+    "EventType",
+    "Outcome",
+    "Template",
+    "canonical",
+    "operation",
+    "record",
+    "template",
+]
 
 TOPIC = "audit"
 STREAM = "audit"
@@ -38,6 +51,32 @@ def operation(event: Event) -> Append:
     """The state-store operation that puts the event on record, to ride in the caller's batch."""
     entry = _plain_entry(event) or _COMPACT.encode(_bounded(event)).encode("ascii")
     return Append(event.tenant_id, STREAM, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The record of what happens again and again in the same words, all of it looked at and found clean."""
+
+    tenant_id: str
+    fixed: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    def operation(self, **data: str) -> Append:
+        """As `operation`, of another such event, now. `data` are ids of our own making: nothing in them is cleaned."""
+        record = {
+            **self.fixed,
+            "id": ids.new_id(),
+            "time": written(clock.now()),
+            "data": {**self.data, **data},
+        }
+        return Append(self.tenant_id, STREAM, json_text.encode(record))
+
+
+def template(event: Event) -> Template | None:
+    """What is the same of an event each time; None for one that has to be cleaned each time."""
+    if _plain_entry(event) is None:
+        return None
+    return Template(event.tenant_id, event.as_given(), event.data)
 
 
 def _plain_entry(event: Event) -> bytes | None:

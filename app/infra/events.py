@@ -647,7 +647,7 @@ class Event:
         """The record before anything in it is cut or cleaned: never to be kept unless `is_clean` says so."""
         return {
             "id": self.id,
-            "time": self.occurred_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "time": written(self.occurred_at),
             "event": self.name,
             "tenant": self.tenant_id,
             "user": self.user_id,
@@ -667,6 +667,11 @@ class Event:
 _TEXTS = ("user", "email", "ip", "user_agent", "session", "client", "grant", "reason")
 _FLAT = frozenset({str, bool, type(None)})
 _TEXT_ALONE = frozenset({str})
+
+
+def written(moment: datetime) -> str:
+    """An instant as records have it: RFC 3339 in UTC, to the microsecond."""
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def is_clean(encoded: bytes) -> bool:

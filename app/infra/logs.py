@@ -69,7 +69,7 @@ class AccessLog:
     """
 
     def __init__(self, level: str = "INFO", stream: TextIO | None = None) -> None:
-        self._on = logging.getLevelNamesMapping()[level] <= logging.INFO
+        self.is_on = logging.getLevelNamesMapping()[level] <= logging.INFO
         self._stream = stream
 
     def __call__(
@@ -83,7 +83,7 @@ class AccessLog:
         address: str,
     ) -> None:
         """Write the line of one request; `seconds` is what the answer took."""
-        if not self._on:
+        if not self.is_on:
             return
         line = _LINE.encode(
             {

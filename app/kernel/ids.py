@@ -6,8 +6,7 @@ import uuid
 from app.kernel.randomness import portion
 from app.kernel.secrets import b64url
 
-_VERSION_7 = 0x7 << 76 | 0x2 << 62
-_RANDOM = (1 << 76) - 1 & ~(0x3 << 62)
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def new_id() -> str:
@@ -15,10 +14,9 @@ def new_id() -> str:
 
     Ordered, so that an index of them grows at its end.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | _VERSION_7 | int.from_bytes(portion()) & _RANDOM
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    at = f"{time.time_ns() // 1_000_000:012x}"
+    random = portion().hex()
+    return f"{at[:8]}-{at[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 def new_token_id() -> str:

@@ -8,16 +8,18 @@ from app.kernel import paths
 from app.protocols.oauth import metadata, server
 from app.web import api, pages
 from app.web.challenge import ChallengedSignIn
-from app.web.context import Locator
+from app.web.context import Locator, Proxies
 from app.web.edge import Edge
 from app.web.health import Probes
 from app.web.observer import RequestObserver
+from app.web.published import Published
 from app.web.services import Services
 from app.web.wellknown import WellKnown
 
 
 def build(services: Services) -> Flask:
-    """The application over these parts: `app.wsgi_app` is the probes, then the edge; the rest goes on to Flask."""
+    """The application over these parts: `app.wsgi_app` is the probes, what is published, then the edge; the rest goes
+    on to Flask."""
     app = Flask("app", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
     app.extensions["watchword"] = services
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -25,14 +27,23 @@ def build(services: Services) -> Flask:
     app.url_map.merge_slashes = False
     pages.register(app, services)
     api.register(app)
+    locator = Locator(services.tenants, services.settings.base_url, services.settings.mtls_url)
+    observe = RequestObserver(services.settings.log_level)
     edge = Edge(
         app.wsgi_app,
         settings=services.settings,
-        locator=Locator(services.tenants, services.settings.base_url, services.settings.mtls_url),
+        locator=locator,
         handlers=_handlers(services, ChallengedSignIn(app)),
-        observe=RequestObserver(services.settings.log_level),
+        observe=observe,
     )
-    app.wsgi_app = Probes(edge, services)  # type: ignore[method-assign]
+    published = Published(
+        edge,
+        version=services.versions.all_versions,
+        locator=locator,
+        proxies=Proxies(services.settings.trusted_proxies),
+        observe=observe,
+    )
+    app.wsgi_app = Probes(published, services)  # type: ignore[method-assign]
     return app
 
 

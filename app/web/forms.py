@@ -49,7 +49,8 @@ def parse(body: bytes) -> Form:
         raise errors.PARAMETERS_TOO_MANY(f"{len(pairs)} parameters")
     if "%" in text and _BAD_ESCAPE.search(text):
         raise errors.PARAMETER_ENCODING("a percent sign that escapes nothing")
-    decode = _decode if "%" in text or "+" in text or _CONTROL.search(text) else _as_it_is
+    # `isprintable` is a quick look: whatever else it finds, the slow way looks at again.
+    decode = _as_it_is if text.isprintable() and "%" not in text and "+" not in text else _decode
     single: dict[str, str] = {}
     repeated: dict[str, tuple[str, ...]] = {}
     for pair in pairs:

@@ -8,7 +8,8 @@ class RequestObserver:
     """The edge's observer. Cheap, and never raises."""
 
     def __init__(self, log_level: str) -> None:
-        self._log = AccessLog(log_level)
+        log = AccessLog(log_level)
+        self._log = log if log.is_on else None
 
     def __call__(
         self,
@@ -22,4 +23,5 @@ class RequestObserver:
     ) -> None:
         """Count and log one request."""
         metrics.observe(endpoint, status, seconds)
-        self._log(endpoint, method, status, seconds, tenant, request_id, address)
+        if self._log is not None:
+            self._log(endpoint, method, status, seconds, tenant, request_id, address)

@@ -1,6 +1,7 @@
 """A client credentials request that comes again word for word is not interpreted again, and nothing is lost by it
 (docs/decisions/0007-the-token-path.md). Each test asks once first, so that what follows is remembered."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -156,6 +157,55 @@ def test_what_is_good_once_or_shown_by_the_connection_is_never_remembered(side: 
     assert digest(CC, dpop="proof") is None
     assert digest({**CC, "grant_type": "refresh_token"}) is None
     assert digest(CC, authorization="Basic x") is not None
+
+
+def test_the_record_is_the_same_but_for_id_time_and_token(
+    side: TokenSide, monkeypatch: pytest.MonkeyPatch, interpreted: list[int]
+) -> None:
+    """A template makes it, of what was looked at and found clean the first time."""
+    client = side.client()
+    records: list[dict[str, Any]] = []
+    execute = side.services.state.execute
+
+    def seeing(*operations: Any) -> Any:
+        entries = (o.entry for o in operations if type(o).__name__ == "Append")
+        records.extend(found for entry in entries if (found := json.loads(entry))["event"] == "token.issued")
+        return execute(*operations)
+
+    side.client_token(client)
+    interpreted.clear()
+    monkeypatch.setattr(side.services.state, "execute", seeing)
+    tokens = [side.read(side.post("/token", CC, client).json["access_token"]).claims for _ in range(2)]
+    assert len(interpreted) == 1
+    first, again = records
+    assert list(first) == list(again)
+    assert [record["data"].pop("token_id") for record in records] == [claims["jti"] for claims in tokens]
+    ids, times = ([record.pop(name) for record in records] for name in ("id", "time"))
+    assert ids[0] < ids[1]
+    assert times[0] < times[1]
+    assert first == again
+
+
+def test_from_elsewhere_it_is_another(side: TokenSide, interpreted: list[int]) -> None:
+    client = side.client()
+    side.post("/token", CC, client)
+    side.post("/token", CC, client, **elsewhere())
+    side.post("/token", CC, client, headers={"User-Agent": "another"})
+    assert len(interpreted) == 3
+
+
+def test_an_opaque_token_is_another_each_time(side: TokenSide, interpreted: list[int]) -> None:
+    side.client_token(side.client())
+    identifier = "https://opaque.example.com"
+    parties.new_resource(side.services, side.tenant, identifier, "unseen", access_token_format="opaque")
+    client = side.client(scope="unseen")
+    interpreted.clear()
+    asked = {**CC, "scope": "unseen"}
+    tokens = [side.post("/token", asked, client).json["access_token"] for _ in range(2)]
+    assert len(interpreted) == 1
+    assert tokens[0] != tokens[1]
+    assert tokens[0].count(".") == 0
+    assert all(side.introspect(client, token)["active"] is True for token in tokens)
 
 
 def test_each_is_put_on_record(side: TokenSide, monkeypatch: pytest.MonkeyPatch) -> None:

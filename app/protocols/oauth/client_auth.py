@@ -16,10 +16,11 @@ from app.domain.clients import ClientDirectory, ClientRecord
 from app.infra import audit
 from app.infra.audit import Event
 from app.infra.limits import CLIENT_FAILURES, CLIENT_REQUESTS, NETWORK_FAILURES, network_of
+from app.infra.state import Op
 from app.protocols.oauth import assertions, errors, mtls, profiles
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.client_keys import ClientKeys
-from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.errors import Case, OAuthError
 from app.protocols.oauth.federated import FederatedCredentials
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Executes, Trip
@@ -133,9 +134,8 @@ class ClientAuthentication:
                 self._failed(request, client_id, error)
                 error.headers = CHALLENGE
             raise
-        add_limits(request, client.client_id, trip)
-        if client.is_registered:
-            trip.add(registered_clients.note_use(request.tenant.id, client.client_id))
+        for operation, case in each_time(request, client):
+            trip.add(operation, case)
         return client
 
     def _verify(self, credentials: Credentials, request: ProtocolRequest, trip: Trip) -> ClientRecord:
@@ -211,8 +211,14 @@ class ClientAuthentication:
         trip.go()
 
 
-def add_limits(request: ProtocolRequest, client_id: str, trip: Trip) -> None:
-    """Ask whether this client may go on: where somebody guessed too often, even the right secret is refused."""
-    tenant_id, network = request.tenant.id, network_of(request.remote_address)
-    trip.add(CLIENT_FAILURES.look(tenant_id, client_id, network), errors.TOO_MANY_FAILURES)
-    trip.add(CLIENT_REQUESTS.count(tenant_id, client_id), errors.RATE_LIMITED)
+def each_time(request: ProtocolRequest, client: ClientRecord) -> tuple[tuple[Op, Case | None], ...]:
+    """The operations of every request of a client, with what their refusal means. They ask whether it may go on (where
+    somebody guessed too often, even the right secret is refused), and note that one that registered itself is used."""
+    tenant_id, client_id, network = request.tenant.id, client.client_id, network_of(request.remote_address)
+    limits: tuple[tuple[Op, Case | None], ...] = (
+        (CLIENT_FAILURES.look(tenant_id, client_id, network), errors.TOO_MANY_FAILURES),
+        (CLIENT_REQUESTS.count(tenant_id, client_id), errors.RATE_LIMITED),
+    )
+    if client.is_registered:
+        return (*limits, (registered_clients.note_use(tenant_id, client_id), None))
+    return limits

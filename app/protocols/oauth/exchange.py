@@ -44,7 +44,7 @@ class Parts:
 class Exchange:
     """A request, its trip to the state store, and the client once it is known."""
 
-    __slots__ = ("binding", "client", "grant_type", "parts", "request", "resources", "trip")
+    __slots__ = ("_resources", "binding", "client", "grant_type", "parts", "request", "trip")
 
     def __init__(self, parts: Parts, request: ProtocolRequest) -> None:
         self.parts = parts
@@ -53,7 +53,14 @@ class Exchange:
         self.client: ClientRecord | None = None
         self.binding = UNBOUND
         self.grant_type = ""
-        self.resources: Resources = parts.resources.all(request.tenant.id)
+        self._resources: Resources | None = None
+
+    @property
+    def resources(self) -> Resources:
+        """The tenant's resources, the same for the whole request."""
+        if self._resources is None:
+            self._resources = self.parts.resources.all(self.request.tenant.id)
+        return self._resources
 
     def authenticate(self) -> ClientRecord:
         """The client, provided that the trip agrees. Raises `OAuthError`."""

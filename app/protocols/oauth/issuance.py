@@ -98,21 +98,63 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
     here = _resources(resources, issuance.audience)
     seconds = _lifetime(issuance, here, now)
     facts = _access_claims(issuance, keyring, here, now, seconds)
-    if _is_opaque(here):
+    token = _access_token(facts, issuance.tenant.id, seconds, keyring, trip, opaque=_is_opaque(here))
+    response = _response(issuance, token, seconds)
+    if issuance.refresh_token is not None:
+        response["refresh_token"] = issuance.refresh_token
+    if issuance.with_id_token and issuance.subject is not None and "openid" in issuance.scopes:
+        response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
+    return response
+
+
+def _access_token(
+    facts: Mapping[str, Any], tenant_id: str, seconds: int, keyring: Keyring, trip: Trip, *, opaque: bool
+) -> str:
+    if opaque:
         token = new_secret()
-        trip.add(Put(Key(issuance.tenant.id, OPAQUE_KIND, lookup_hash(token)), encode(facts), seconds))
-    else:
-        key = keyring.current(issuance.tenant.id, ACCESS_TOKEN_ALGORITHM)
-        token = jose.sign(facts, key, typ=ACCESS_TOKEN_TYPE)
+        trip.add(Put(Key(tenant_id, OPAQUE_KIND, lookup_hash(token)), encode(facts), seconds))
+        return token
+    return jose.sign(facts, keyring.current(tenant_id, ACCESS_TOKEN_ALGORITHM), typ=ACCESS_TOKEN_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An access token that is issued again and again: everything of it but when, and which one it is."""
+
+    tenant_id: str
+    facts: Mapping[str, Any]
+    seconds: int
+    opaque: bool
+    response: Mapping[str, Any]
+
+    def issue(self, token_id: str, keyring: Keyring, trip: Trip) -> bytes:
+        """The body of another token response, as `issue` would make it."""
+        now = clock.timestamp(clock.now())
+        facts = {**self.facts, "exp": now + self.seconds, "iat": now, "jti": token_id}
+        token = _access_token(facts, self.tenant_id, self.seconds, keyring, trip, opaque=self.opaque)
+        return encode({**self.response, "access_token": token})
+
+
+def template(issuance: Issuance, keyring: Keyring, resources: Resources) -> Template | None:
+    """What is the same each time of a client's own access token; None where it may be another each time."""
+    here = _resources(resources, issuance.audience)
+    is_plain = issuance.subject is None and issuance.not_after is None and issuance.cnf is None
+    if not is_plain or issuance.refresh_token is not None or any(resource.claims for resource in here):
+        return None
+    now = clock.timestamp(clock.now())
+    seconds = _lifetime(issuance, here, now)
+    facts = _access_claims(issuance, keyring, here, now, seconds)
+    response = _response(issuance, "", seconds)
+    return Template(issuance.tenant.id, facts, seconds, _is_opaque(here), response)
+
+
+def _response(issuance: Issuance, token: str, seconds: int) -> TokenResponse:
+    """RFC 6749 section 5.1."""
     response = TokenResponse(
         access_token=token, token_type=_kind(issuance), expires_in=seconds, scope=" ".join(issuance.scopes)
     )
     if issuance.authorization_details:
         response["authorization_details"] = list(issuance.authorization_details)
-    if issuance.refresh_token is not None:
-        response["refresh_token"] = issuance.refresh_token
-    if issuance.with_id_token and issuance.subject is not None and "openid" in issuance.scopes:
-        response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
     return response
 
 

@@ -1,8 +1,9 @@
 """Client credentials requests that were granted before, and come again word for word.
 
-A service asks for the same token with the same words all day. Who it is and what it may have are then known, and stay
-so while its registration and the tenant's resources are the very records they were: any change to either makes them
-others (`infra.cache`). Limits, the token, and the record of it are made anew every time.
+A service asks for the same token with the same words all day, from the same place. Who it is and what it may have are
+then known, and stay so while the tenant, its resources and the client's registration are the very records they were:
+any change to one of them makes it another (`infra.cache`). Limits are asked, and the token and the record of it made
+anew, every time: from templates, which hold what is the same each time.
 
 Only what says everything by itself is remembered: a secret, and nothing that is good once (an assertion) or shown by
 the connection or a proof (a certificate, DPoP). A request is kept as a digest under a key that dies with the process.
@@ -13,10 +14,18 @@ import secrets
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.domain.clients import ClientRecord
-from app.protocols.oauth.audience import Resources, Target
+from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.state import Op
+from app.protocols.oauth.audience import Resources
+from app.protocols.oauth.errors import Case
 from app.protocols.oauth.request import ProtocolRequest
+
+if TYPE_CHECKING:
+    from app.protocols.oauth.issuance import Template
 
 GRANT_TYPE = "client_credentials"
 MAX_ENTRIES = 4096
@@ -29,9 +38,13 @@ _KNOWN = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 class Granted:
     """What a request came to, and the records it came of."""
 
+    tenant: TenantContext
     client: ClientRecord
     resources: Resources
-    target: Target
+    first: tuple[tuple[Op, Case | None], ...]
+    """What is asked every time before it is granted (`client_auth.each_time`)."""
+    token: "Template"
+    record: audit.Template
 
 
 class Repeated:
@@ -49,7 +62,12 @@ class Repeated:
             return None
         if not _KNOWN.issuperset(form):
             return None
-        words = [request.tenant.id, headers.get("authorization", "")]
+        words = [
+            request.tenant.id,
+            headers.get("authorization", ""),
+            request.remote_address,
+            request.user_agent or "",
+        ]
         for name, value in form.items():
             words += (name, value)
         words += request.repeated.get("resource", ())

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from app.domain.revocation import Revocations, TokenFacts
@@ -21,10 +23,10 @@ from app.protocols.oauth.trip import Executes, Trip
 
 MAX_TOKEN = 16_384
 
-_seen = SeenTokens()
+_seen: "SeenTokens[AccessToken]" = SeenTokens()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # Without slots: what is asked of a token again and again is kept beside its members.
 class AccessToken:
     """An access token of ours, its signature and times verified, or found in the state store."""
 
@@ -53,7 +55,7 @@ class AccessToken:
         """The authorization event it came of; None for a client's own."""
         return self.claims.get("grant_id")
 
-    @property
+    @cached_property
     def facts(self) -> TokenFacts:
         """What decides whether it was taken back."""
         user_epoch, _, client_epoch = self.claims["epoch"].partition(".")
@@ -69,6 +71,11 @@ class AccessToken:
             ancestors=lineage.read(self.claims["tenant_id"], self.claims.get(lineage.CLAIM)),
         )
 
+    @cached_property
+    def checks(self) -> tuple[Get, ...]:
+        """The operations that ask whether it was taken back."""
+        return Revocations.check_ops(self.facts)
+
 
 def is_jwt(token: str) -> bool:
     """Whether it looks like a JWT rather than an opaque token."""
@@ -82,8 +89,8 @@ def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken
     """
     keys = keyring.verification_keys(tenant.id)
     digest = digest_of(tenant.id, token)
-    claims = _seen.recall(digest, keys)
-    if claims is None:
+    found = _seen.recall(digest, keys)
+    if found is None:
         try:
             verified = jose.verify(
                 token,
@@ -94,12 +101,16 @@ def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken
             )
         except InvalidToken as fault:
             raise errors.TOKEN_MALFORMED(f"{fault.code}: {fault.detail}") from None
-        claims = _seen.remember(digest, keys, verified.claims)
-    if claims.get("iss") != tenant.issuer or claims.get("tenant_id") != tenant.id:
+        claims = MappingProxyType(dict(verified.claims))
+        if claims.get("iss") != tenant.issuer or claims.get("tenant_id") != tenant.id:
+            raise errors.TOKEN_MALFORMED("another issuer")
+        found = _read(claims, keyring)
+        _seen.remember(digest, keys, found)
+    if found.claims["iss"] != tenant.issuer:
         raise errors.TOKEN_MALFORMED("another issuer")
-    if claims["exp"] <= clock.now().timestamp():
+    if found.claims["exp"] <= clock.now().timestamp():
         raise errors.TOKEN_EXPIRED()
-    return _read(claims, keyring)
+    return found
 
 
 def look_up(token: str, tenant: TenantContext) -> Get:
@@ -172,9 +183,8 @@ def read(
         if stored is None:
             raise errors.TOKEN_MALFORMED("no such opaque token")
         found = stored
-    facts = found.facts
-    places = [trip.add(operation) for operation in revocations.check_ops(facts)]
+    places = [trip.add(operation) for operation in found.checks]
     results = trip.go()
-    if (by := revocations.revoked_by(results[places[0] : places[-1] + 1], facts)) is not None:
+    if (by := revocations.revoked_by(results[places[0] : places[-1] + 1], found.facts)) is not None:
         raise errors.TOKEN_REVOKED(f"by its {by}")
     return found

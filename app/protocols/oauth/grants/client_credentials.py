@@ -4,13 +4,15 @@ from typing import Any
 
 from app.infra import audit
 from app.infra.audit import Event
+from app.kernel import ids
 from app.protocols.oauth import audience
+from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import ClientCredentialsGrant, TokenResponse
-from app.protocols.oauth.client_auth import add_limits
+from app.protocols.oauth.client_auth import each_time
 from app.protocols.oauth.exchange import Exchange, Parts
-from app.protocols.oauth.issuance import Issuance, issue
-from app.protocols.oauth.repeated import Granted
-from app.protocols.oauth.reply import Reply, ok
+from app.protocols.oauth.issuance import Issuance, issue, template
+from app.protocols.oauth.repeated import GRANT_TYPE, Granted
+from app.protocols.oauth.reply import PRIVATE_JSON, Reply
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Trip
 
@@ -23,12 +25,21 @@ class ClientCredentials(ClientCredentialsGrant):
     def generate_token(self, *_: Any, **__: Any) -> TokenResponse:
         """Issue, and only then go: what the trip refuses was never handed out."""
         exchange = self.exchange
-        granted = Granted(exchange.known_client, exchange.resources, self._target(exchange))
-        issuance = _issuance(exchange.request, granted)
-        issuance.authorization_details = exchange.details(None, granted.target.audience)
-        issuance.cnf = exchange.cnf
-        response = _issue(exchange.parts, exchange.request, granted, issuance, exchange.trip)
-        exchange.parts.repeated.remember(exchange.request, granted)
+        request, client, target = exchange.request, exchange.known_client, self._target(exchange)
+        issuance = Issuance(
+            tenant=request.tenant,
+            client=client,
+            grant_type=GRANT_TYPE,
+            scopes=target.scopes,
+            audience=target.audience,
+            authorization_details=exchange.details(None, target.audience),
+            cnf=exchange.cnf,
+        )
+        response = issue(issuance, exchange.parts.keyring, exchange.resources, exchange.trip)
+        event = _event(request, issuance, exchange.resources)
+        exchange.trip.add(audit.operation(event))
+        exchange.trip.go()
+        _remember(exchange, issuance, event)
         return response
 
     def _target(self, exchange: Exchange) -> audience.Target:
@@ -45,7 +56,7 @@ def again(parts: Parts, request: ProtocolRequest) -> Reply | None:
     """The answer to a request that was granted before, or None to find it out (`repeated`). Raises `OAuthError`."""
     digest = parts.repeated.digest_of(request)
     granted = parts.repeated.recall(digest) if digest is not None else None
-    if granted is None:
+    if granted is None or granted.tenant is not request.tenant:
         return None
     tenant_id, client_id = request.tenant.id, granted.client.client_id
     if (
@@ -53,34 +64,32 @@ def again(parts: Parts, request: ProtocolRequest) -> Reply | None:
         or parts.resources.all(tenant_id) is not granted.resources
     ):
         return None
-    trip = Trip(parts.state)
-    add_limits(request, client_id, trip)
-    return ok(_issue(parts, request, granted, _issuance(request, granted), trip))
+    trip, token_id = Trip(parts.state), ids.new_token_id()
+    for operation, case in granted.first:
+        trip.add(operation, case)
+    body = granted.token.issue(token_id, parts.keyring, trip)
+    trip.add(granted.record.operation(token_id=token_id))
+    trip.go()
+    return Reply(200, PRIVATE_JSON, body)
 
 
-def _issuance(request: ProtocolRequest, granted: Granted) -> Issuance:
-    return Issuance(
-        tenant=request.tenant,
-        client=granted.client,
-        grant_type="client_credentials",
-        scopes=granted.target.scopes,
-        audience=granted.target.audience,
-    )
+def _remember(exchange: Exchange, issuance: Issuance, event: Event) -> None:
+    token = template(issuance, exchange.parts.keyring, exchange.resources)
+    record = audit.template(event)
+    if token is not None and record is not None:
+        request, client = exchange.request, issuance.client
+        first = each_time(request, client)
+        granted = Granted(issuance.tenant, client, exchange.resources, first, token, record)
+        exchange.parts.repeated.remember(request, granted)
 
 
-def _issue(
-    parts: Parts, request: ProtocolRequest, granted: Granted, issuance: Issuance, trip: Trip
-) -> TokenResponse:
-    response = issue(issuance, parts.keyring, granted.resources, trip)
-    event = Event(
+def _event(request: ProtocolRequest, issuance: Issuance, resources: Resources) -> Event:
+    return Event(
         "token.issued",
         tenant_id=request.tenant.id,
         outcome="success",
         ip=request.remote_address,
         user_agent=request.user_agent,
-        client_id=granted.client.client_id,
-        data=issuance.on_record(granted.resources),
+        client_id=issuance.client.client_id,
+        data=issuance.on_record(resources),
     )
-    trip.add(audit.operation(event))
-    trip.go()
-    return response
