@@ -105,11 +105,13 @@ class _Tried:
 
 def _go_on(step: Step) -> Outcome:
     seat = _seat(step)
-    tried = _take(seat, _ask(step, seat), step.typed)
-    seat = tried.seat
-    if tried.blocked is not None:
-        return Wait(seat.to_json(), tried.blocked.reason, tried.blocked.retry_after_seconds)
     standing = _ask(step, seat)
+    tried = _take(seat, standing, step.typed)
+    if tried.blocked is not None:
+        return Wait(tried.seat.to_json(), tried.blocked.reason, tried.blocked.retry_after_seconds)
+    if tried.seat is not seat:
+        seat = tried.seat
+        standing = _ask(step, seat)
     if isinstance(standing.step, Need) and standing.step.page == engine.START:
         seat = _started(seat, standing)
         standing = _ask(step, seat)

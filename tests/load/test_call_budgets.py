@@ -2,6 +2,7 @@
 the state store. Times are the bench's; these are gates."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from app.web.services import Services
 from tests.conftest import Http
 from tests.protocol import parties
 from tests.protocol.banks import Bank
+from tests.protocol.browserless import new_person
+from tests.protocol.native_app import NativeApp, more, new_app
 from tests.protocol.prover import Prover
 from tests.protocol.token_side import TokenSide, side
 from tests.protocol.trusted import Issuer
@@ -255,6 +258,26 @@ def test_a_waiting_device_takes_no_sql_and_one_trip_a_question(counted: Counted)
         answer = counted.post("/token", form, client)
     assert answer.json["error"] == "authorization_pending"
     assert (spent.transactions, spent.trips) == (0, 2)
+
+
+def test_signing_in_through_an_application_costs_what_its_pages_would(counted: Counted) -> None:
+    """What is needed, asked: a transaction that reads nobody. Name and password: the person read when looked up, judged
+    before there is a session and after, the session put on record, the grant."""
+    username = f"native-{secrets.token_hex(4)}"
+    new_person(counted.services, counted.tenant, username)
+    client_id = new_app(counted.services, counted.tenant, username)
+    NativeApp(counted.http, client_id).sign_in(username)
+    begun, signed_in = [], []
+    for _ in range(3):
+        native = NativeApp(counted.http, client_id)
+        with counted.counting() as spent:
+            more(native.begin())
+        begun.append((spent.transactions, spent.trips))
+        with counted.counting() as spent:
+            assert native.password(username).status_code == 200
+        signed_in.append((spent.transactions, spent.trips))
+    assert min(begun) == (1, 2)
+    assert min(signed_in) == (6, 6)
 
 
 def test_counter_counts(counted: Counted) -> None:
