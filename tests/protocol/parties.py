@@ -216,5 +216,5 @@ def new_code(
 def read_token(services: Services, tenant: TenantContext, token: str) -> jose.Verified:
     """Header and claims of a token of the tenant, its signature verified."""
     return jose.verify(
-        token, services.keyring.verification_keys(tenant.id), algorithms=("ES256", "RS256", "EdDSA")
+        token, services.keyring.verification_keys(tenant.id), algorithms=jose.SIGNING_ALGORITHMS
     )

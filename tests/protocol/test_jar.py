@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app import create_app
+from app.domain.client_metadata import REQUEST_OBJECT_ALGORITHMS
 from app.domain.tenants import TenantContext
 from app.infra.fetch import Fetcher
 from app.infra.limits import REQUEST_URIS
@@ -53,7 +54,7 @@ def shown(bank: Bank, token: str, **beside: str) -> Any:
     return bank.http.get("/authorize", query=query)
 
 
-@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("alg", REQUEST_OBJECT_ALGORITHMS)
 def test_request_object_by_value(services: Services, tenant: TenantContext, person: Person, alg: str) -> None:
     """RFC 9101 section 5.1: its parameters alone count, whatever stands beside it (section 6.3)."""
     bank = Bank.open(services, tenant, person.http, alg=alg)
