@@ -5,7 +5,7 @@ from functools import partial
 from flask import Flask
 
 from app.kernel import paths
-from app.protocols.oauth import metadata, server
+from app.protocols.oauth import metadata, refused, server
 from app.web import api, pages
 from app.web.challenge import ChallengedSignIn
 from app.web.context import Locator, Proxies
@@ -35,6 +35,7 @@ def build(services: Services) -> Flask:
         locator=locator,
         handlers=_handlers(services, ChallengedSignIn(app)),
         observe=observe,
+        record=partial(refused.record_unread, services.state),
     )
     published = Published(
         edge,

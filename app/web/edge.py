@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from app.infra import metrics
+from app.infra.certificates import Presented
 from app.kernel import ids
 from app.kernel.errors import Problem, Unavailable
 from app.kernel.settings import Settings
@@ -59,6 +60,14 @@ class Observer(Protocol):
     ) -> None: ...
 
 
+class Recorder(Protocol):
+    """Puts on record that what a trusted proxy handed on as a certificate cannot be read. Never raises."""
+
+    def __call__(
+        self, error: OAuthError, *, tenant_id: str, address: str, user_agent: str | None
+    ) -> None: ...
+
+
 class Edge:
     """The WSGI application in front of Flask. One per process."""
 
@@ -70,7 +79,9 @@ class Edge:
         locator: Locator,
         handlers: Mapping[str, Handler],
         observe: Observer,
+        record: Recorder | None = None,
     ) -> None:
+        self._record = record
         self._inner = inner
         self._locator = locator
         self._proxies = Proxies(settings.trusted_proxies)
@@ -155,7 +166,7 @@ class Edge:
                 repeated=repeated,
                 user_agent=_user_agent(environ),
                 path=place.path,
-                certificate=self._certificates.of(turn.peer, environ) if self._certificates.is_on else None,
+                certificate=self._certificate(turn, place) if self._certificates.is_on else None,
                 content=_object(environ) if method in ("POST", "PUT") and takes_json else None,
                 segment=place.path.rpartition("/")[2] if endpoint.parent else "",
             )
@@ -166,6 +177,20 @@ class Edge:
             raise
         except Problem as problem:
             return _refuse(turn, problem, as_oauth_error(problem))
+
+    def _certificate(self, turn: "_Turn", place: Place | None) -> Presented | None:
+        """The certificate of the request. Raises `OAuthError`, put on record, for what is none."""
+        try:
+            return self._certificates.of(turn.peer, turn.environ)
+        except OAuthError as error:
+            if self._record is not None and place is not None:
+                self._record(
+                    error,
+                    tenant_id=place.tenant.id,
+                    address=turn.address,
+                    user_agent=_user_agent(turn.environ),
+                )
+            raise
 
     def _send(self, turn: "_Turn", answer: Reply) -> Iterable[bytes]:
         """Start the response and give its body: none for HEAD, whose length is all the same that of GET."""
@@ -191,7 +216,10 @@ class Edge:
         environ["watchword.request_id"] = turn.request_id
         environ["watchword.tenant"] = place.tenant if place else None
         if self._certificates.is_on:
-            environ["watchword.certificate"] = self._certificates.of(turn.peer, environ)
+            try:
+                environ["watchword.certificate"] = self._certificate(turn, place)
+            except OAuthError as error:
+                return self._send(turn, _refuse(turn, error, error))
         if place is not None:
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = place.prefix, place.path
 

@@ -190,6 +190,8 @@ def test_a_wrong_proof_gets_nothing_and_leaves_its_reason(side: TokenSide, prove
     answer = side.post("/token", CC, party, headers={"DPoP": make(prover)}, **elsewhere())
     refused(answer, "use_dpop_nonce" if reason == "dpop.nonce" else "invalid_dpop_proof")
     assert reasons(side.services, side.tenant, "token.refused")[-1] == reason
+    if reason != "dpop.nonce":
+        assert answer.json["error_description"] == "The DPoP proof is not valid.", "no hint at what is wrong"
 
 
 ACCEPTED: dict[str, Proof] = {

@@ -107,7 +107,7 @@ def test_who_is_not_the_client(side: TokenSide, pod: Party, case: str) -> None:
     before = {event["id"] for event in events(side, "client.authentication.fail")}
     answer = ask(side, make(side), pod.client_id)
     refused(answer, "invalid_client", 401)
-    assert answer.json["error_description"] == "The client assertion is not valid."
+    assert answer.json["error_description"] == "Client authentication failed."
     new = [e["reason"] for e in events(side, "client.authentication.fail") if e["id"] not in before]
     assert new == [reason]
 

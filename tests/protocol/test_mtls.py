@@ -143,6 +143,7 @@ def test_a_certificate_that_does_not_count(side: TokenSide, authority: Authority
     options, reason = wrong_ways(authority)[case]
     answer = ask(side, issued(side), **options)
     refused(answer, "invalid_client", 401)
+    assert answer.json["error_description"] == "Client authentication failed."
     assert reasons(side.services, side.tenant, "client.authentication.fail")[-1] == reason
 
 
@@ -161,13 +162,23 @@ def test_a_certificate_that_does_not_count(side: TokenSide, authority: Authority
 def test_what_is_no_certificate_is_refused(
     side: TokenSide, authority: Authority, changes: dict[str, str]
 ) -> None:
+    """On record with its reason, and no fault of ours: at endpoints, pages and the API."""
     answer = ask(side, issued(side), **proxied(authority.issue(), **changes))
     refused(answer, "invalid_request")
+    assert reasons(side.services, side.tenant, "client.authentication.fail")[-1] == (
+        "client.certificate_malformed"
+    )
+    for path in ("/api/v1/me", "/sign-in", "/userinfo"):
+        elsewhere = side.http.get(path, **proxied(authority.issue(), **changes))
+        assert (elsewhere.status_code, elsewhere.json["error"]) == (400, "invalid_request"), path
 
 
 def test_a_certificate_does_not_stand_in_for_another_method(side: TokenSide, authority: Authority) -> None:
     party = side.client()
     refused(ask(side, party, **proxied(authority.issue())), "invalid_client", 401)
+    assert (
+        reasons(side.services, side.tenant, "client.authentication.fail")[-1] == "client.method_not_allowed"
+    )
     known = issued(side)
     options = proxied(authority.issue())
     options["headers"] |= known.basic
@@ -178,6 +189,7 @@ def test_a_certificate_is_its_owners_alone(side: TokenSide, authority: Authority
     """The client_id of one and the certificate of another."""
     other = issued(side, tls_client_auth_subject_dn="CN=other,O=Example\\, Inc")
     refused(ask(side, other, **proxied(authority.issue())), "invalid_client", 401)
+    assert reasons(side.services, side.tenant, "client.authentication.fail")[-1] == "client.certificate_wrong"
 
 
 def registered(side: TokenSide, **metadata: Any) -> Party:

@@ -1,5 +1,6 @@
 """Token exchange (RFC 8693): whose tokens, through whom, for how much less."""
 
+import base64
 import json
 import secrets
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ import pytest
 from app.domain.client_metadata import TOKEN_EXCHANGE
 from app.infra import audit
 from app.protocols.oauth.presented import ACCESS_TOKEN, ID_TOKEN, JWT, REFRESH_TOKEN
+from tests.conftest import Http, new_tenant
 from tests.protocol import parties
 from tests.protocol.parties import API, OTHER_API, Party
+from tests.protocol.prover import Prover
 from tests.protocol.token_side import TokenSide, refused, side
 from tests.protocol.trusted import Issuer
 
@@ -312,36 +315,38 @@ def test_tokens_of_trusted_issuers_stand_for_whom_the_rules_say(world: Services,
     )
 
 
-NEGATIVES: dict[str, tuple[dict[str, Any], str]] = {
-    "no subject token": ({"subject_token": None}, "invalid_request"),
-    "no subject token type": ({"subject_token_type": None}, "invalid_request"),
-    "unknown subject token type": ({"subject_token_type": "urn:x:y"}, "invalid_request"),
-    "subject token of another type": ({"subject_token_type": ID_TOKEN}, "invalid_request"),
-    "a refresh token that is none": ({"subject_token_type": REFRESH_TOKEN}, "invalid_request"),
-    "nonsense": ({"subject_token": "a.b.c"}, "invalid_request"),
-    "opaque nonsense": ({"subject_token": "x" * 43}, "invalid_request"),
-    "huge": ({"subject_token": "x" * 20000 + ".y.z"}, "invalid_request"),
-    "actor token without its type": ({"actor_token_type": None}, "invalid_request"),
-    "actor type without token": ({"actor_token": None}, "invalid_request"),
-    "actor token that is none": ({"actor_token": "a.b.c"}, "invalid_request"),
-    "refresh token as an actor": ({"actor_token_type": REFRESH_TOKEN}, "invalid_request"),
-    "a refresh token in return": ({"requested_token_type": REFRESH_TOKEN}, "invalid_request"),
-    "saml in return": (
-        {"requested_token_type": "urn:ietf:params:oauth:token-type:saml2"},
-        "invalid_request",
-    ),
-    "malformed scope": ({"scope": 'a"b'}, "invalid_scope"),
-    "malformed resource": ({"resource": "not a uri"}, "invalid_target"),
+BAD, PARAMETER, TYPE = "invalid_request", "request.parameter_missing", "exchange.token_type"
+SAML = "urn:ietf:params:oauth:token-type:saml2"
+NEGATIVES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no subject token": ({"subject_token": None}, BAD, PARAMETER),
+    "no subject token type": ({"subject_token_type": None}, BAD, PARAMETER),
+    "unknown subject token type": ({"subject_token_type": "urn:x:y"}, BAD, TYPE),
+    "subject token of another type": ({"subject_token_type": ID_TOKEN}, BAD, "token.malformed"),
+    "a refresh token that is none": ({"subject_token_type": REFRESH_TOKEN}, BAD, "refresh.unknown"),
+    "nonsense": ({"subject_token": "a.b.c"}, BAD, TYPE),
+    "opaque nonsense": ({"subject_token": "x" * 43}, BAD, "token.malformed"),
+    "huge": ({"subject_token": "x" * 20000 + ".y.z"}, BAD, TYPE),
+    "actor token without its type": ({"actor_token_type": None}, BAD, "exchange.actor_type"),
+    "actor type without token": ({"actor_token": None}, BAD, "exchange.actor_type"),
+    "actor token that is none": ({"actor_token": "a.b.c"}, BAD, TYPE),
+    "refresh token as an actor": ({"actor_token_type": REFRESH_TOKEN}, BAD, TYPE),
+    "a refresh token in return": ({"requested_token_type": REFRESH_TOKEN}, BAD, "exchange.requested_type"),
+    "saml in return": ({"requested_token_type": SAML}, BAD, "exchange.requested_type"),
+    "malformed scope": ({"scope": 'a"b'}, "invalid_scope", "scope.invalid"),
+    "malformed resource": ({"resource": "not a uri"}, "invalid_target", "target.invalid"),
 }
 
 
 @pytest.mark.parametrize("case", NEGATIVES)
 def test_what_is_no_exchange(world: Services, side: TokenSide, case: str) -> None:
     """Section 2.2.2: none yields a token, a fault of ours, or a hint; each leaves its reason."""
-    changes, error = NEGATIVES[case]
+    changes, error, reason = NEGATIVES[case]
+    before = {event["id"] for event in events(side, "token.refused")}
     own = side.client_token(world.orders)["access_token"]
     form = {"actor_token": own, "actor_token_type": ACCESS_TOKEN, **changes}
     refused(world.exchange(world.orders, form.pop("subject_token", world.user_token()), **form), error)
+    new = [event["reason"] for event in events(side, "token.refused") if event["id"] not in before]
+    assert new == [reason]
 
 
 def _expired(world: Services) -> str:
@@ -376,22 +381,91 @@ def _untrusted(world: Services) -> str:
     return Issuer("https://unknown.example").token(world.side.tenant.issuer)
 
 
-@pytest.mark.parametrize("make", [_expired, _wrong_type, _of_another, _revoked, _untrusted])
-def test_tokens_nobody_takes(world: Services, side: TokenSide, make: Any) -> None:
-    """Wrong time, type, owner, state and issuer: the same words for all, and the reason on record."""
+def _other_key(world: Services) -> str:
+    from app.infra.signing import SigningKeyHandle
+
+    claims = dict(world.side.read(world.user_token()).claims)
+    return SigningKeyHandle.generate("ES256").sign(claims, "at+jwt")
+
+
+def _unsigned(world: Services) -> str:
+    head = base64.urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt"}').rstrip(b"=").decode()
+    return f"{head}.{world.user_token().split('.')[1]}."
+
+
+def _of_another_tenant(world: Services) -> str:
+    other = new_tenant(world.side.services)
+    parties.new_resource(world.side.services, other, API)
+    there = TokenSide(world.side.services, other, Http(world.side.http.app, other))
+    return str(there.tokens(there.client(), there.user(), "openid read", resources=(API,))["access_token"])
+
+
+TAKEN_BY_NOBODY = {
+    "time": (_expired, "token.expired"),
+    "type": (_wrong_type, "token.malformed"),
+    "algorithm": (_unsigned, "token.malformed"),
+    "key": (_other_key, "token.malformed"),
+    "owner": (_of_another, "exchange.not_yours"),
+    "tenant": (_of_another_tenant, "issuer.unknown"),
+    "state": (_revoked, "token.revoked"),
+    "issuer": (_untrusted, "issuer.unknown"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN_BY_NOBODY)
+def test_tokens_nobody_takes(world: Services, side: TokenSide, case: str) -> None:
+    """Wrong time, type, algorithm, key, owner, state and issuer: the same words for all, and the reason on record."""
+    make, reason = TAKEN_BY_NOBODY[case]
     before = {event["id"] for event in events(side, "token.refused")}
     answer = world.acting(world.orders, make(world))
     refused(answer, "invalid_request")
     assert answer.json["error_description"] == "The subject token is not valid."
     new = [event for event in events(side, "token.refused") if event["id"] not in before]
-    assert {event["reason"] for event in new} <= {
-        "token.expired",
-        "token.malformed",
-        "exchange.not_yours",
-        "token.revoked",
-        "issuer.unknown",
+    assert [event["reason"] for event in new] == [reason]
+
+
+@pytest.mark.parametrize("case", ["cycle", "depth", "actor", "impersonation", "audience", "scope", "bound"])
+def test_refusals_of_policy_leave_their_reasons(world: Services, side: TokenSide, case: str) -> None:
+    """What a token in good order may not be exchanged for."""
+    token = world.user_token()
+    first = world.acting(world.orders, token).json["access_token"]
+    plain = service(side, "plain", subject_clients=["*"])
+    makes: dict[str, tuple[Any, str, str]] = {
+        "cycle": (lambda: world.acting(world.orders, first), BAD, "exchange.cycle"),
+        "depth": (lambda: _too_deep(world, side, token), BAD, "exchange.depth"),
+        "actor": (lambda: world.acting(plain, token), BAD, "exchange.actor"),
+        "impersonation": (lambda: world.exchange(world.orders, token), BAD, "exchange.impersonation"),
+        "audience": (
+            lambda: world.acting(world.stock, token, audience=OTHER_API),
+            "invalid_target",
+            "exchange.audience",
+        ),
+        "scope": (
+            lambda: world.acting(world.orders, world.user_token("openid read"), scope="write"),
+            "invalid_scope",
+            "scope.exceeded",
+        ),
+        "bound": (lambda: _bound(world, side), BAD, "exchange.unbound"),
     }
-    assert len(new) == 1
+    make, error, reason = makes[case]
+    before = {event["id"] for event in events(side, "token.refused")}
+    refused(make(), error)
+    new = [event["reason"] for event in events(side, "token.refused") if event["id"] not in before]
+    assert new == [reason]
+
+
+def _too_deep(world: Services, side: TokenSide, token: str) -> "TestResponse":
+    for number in range(4):
+        link = service(side, f"deep{number}", delegation=True, subject_clients=["*"])
+        token = world.acting(link, token).json["access_token"]
+    return world.acting(service(side, "deepest", delegation=True, subject_clients=["*"]), token)
+
+
+def _bound(world: Services, side: TokenSide) -> "TestResponse":
+    prover = Prover(side.tenant.issuer)
+    code = side.code(world.front, side.user(), "openid read", resources=(API,))
+    answer = side.post("/token", code.form(), world.front, headers=prover.header())
+    return world.acting(world.orders, answer.json["access_token"])
 
 
 @pytest.mark.parametrize("reason", ["network.not_allowed", "hours.closed"])

@@ -23,6 +23,17 @@ MAX_LIFE_SECONDS = 600
 SKEW_SECONDS = 30
 """A client's clock may be that far ahead of or behind ours."""
 MAX_JTI = 256
+OTHER_TYPES = frozenset(
+    {
+        "at+jwt",
+        "dpop+jwt",
+        "logout+jwt",
+        "oauth-authz-req+jwt",
+        "secevent+jwt",
+        "token-introspection+jwt",
+    }
+)
+"""JWTs of these types are for something else."""
 
 
 def is_own(assertion: str) -> bool:
@@ -60,7 +71,9 @@ class Assertions:
 
         Raises `OAuthError`.
         """
-        claims = self._signed_claims(assertion, client, tenant)
+        signed = self._signed(assertion, client, tenant)
+        claims = signed.claims
+        _check_type(signed.header.get("typ"))
         _check_audience(claims.get("aud"), client, tenant, endpoint_url)
         expires_at = _check_times(claims)
         jti = claims.get("jti")
@@ -71,13 +84,11 @@ class Assertions:
         used = Key(tenant.id, "assertion", lookup_hash(f"{client.client_id}\0{jti}"))
         return PutIfAbsent(used, b"1", ttl, required=True)
 
-    def _signed_claims(
-        self, assertion: str, client: ClientRecord, tenant: TenantContext
-    ) -> Mapping[str, Any]:
+    def _signed(self, assertion: str, client: ClientRecord, tenant: TenantContext) -> Verified:
         try:
             if client.token_endpoint_auth_method == "client_secret_jwt":
-                return self._verify_symmetric(assertion, client, tenant.id).claims
-            return self._verify_asymmetric(assertion, client, tenant).claims
+                return self._verify_symmetric(assertion, client, tenant.id)
+            return self._verify_asymmetric(assertion, client, tenant)
         except InvalidToken as fault:
             raise errors.ASSERTION_INVALID(f"{fault.code}: {fault.detail}") from None
 
@@ -98,6 +109,13 @@ class Assertions:
         if found is None:
             raise errors.CLIENT_KEYS_UNAVAILABLE(f"no keys at {client.jwks_uri}")
         return found
+
+
+def _check_type(typ: Any) -> None:
+    """A JWT the client signed for another purpose authenticates nobody (RFC 8725 section 3.11); types that are not
+    known are let through, for rfc7523bis is to give assertions one."""
+    if isinstance(typ, str) and typ.lower().removeprefix("application/") in OTHER_TYPES:
+        raise errors.ASSERTION_INVALID(f"a JWT of type {typ!a:.60}")
 
 
 def _check_audience(aud: Any, client: ClientRecord, tenant: TenantContext, endpoint_url: str) -> None:

@@ -17,7 +17,7 @@ from app.infra import audit
 from app.infra.audit import Event
 from app.infra.limits import CLIENT_FAILURES, CLIENT_REQUESTS, NETWORK_FAILURES, network_of
 from app.infra.state import Op
-from app.protocols.oauth import assertions, errors, mtls, profiles
+from app.protocols.oauth import assertions, errors, mtls, profiles, refused
 from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.client_keys import ClientKeys
 from app.protocols.oauth.errors import Case, OAuthError
@@ -133,6 +133,8 @@ class ClientAuthentication:
             if error.error == "invalid_client":
                 self._failed(request, client_id, error)
                 error.headers = CHALLENGE
+            elif error.error == "invalid_request":
+                self._note(request, client_id, error)
             raise
         for operation, case in each_time(request, client):
             trip.add(operation, case)
@@ -209,6 +211,20 @@ class ClientAuthentication:
             )
         )
         trip.go()
+
+    def _note(self, request: ProtocolRequest, client_id: str | None, error: OAuthError) -> None:
+        """Put a request on record that authenticates in no way at all: no guess, so that it does not count as one."""
+        refused.record(
+            self._state,
+            "client.authentication.fail",
+            tenant_id=request.tenant.id,
+            client_id=client_id[:200] if client_id else None,
+            reason=error.code,
+            ip=request.remote_address,
+            user_agent=request.user_agent,
+            data={"endpoint": request.endpoint},
+            is_known=False,
+        )
 
 
 def each_time(request: ProtocolRequest, client: ClientRecord) -> tuple[tuple[Op, Case | None], ...]:

@@ -104,9 +104,9 @@ ASSERTION_TYPE = Case(
     "The client_assertion_type has to be urn:ietf:params:oauth:client-assertion-type:jwt-bearer.",
     401,
 )
-ASSERTION_INVALID = Case(
-    "invalid_client", "client.assertion_invalid", "The client assertion is not valid.", 401
-)
+# Who has not shown that they hold the client's key learns nothing: neither that there is such a client, nor how it
+# authenticates. What is wrong with a signed assertion is told, to whoever signed it.
+ASSERTION_INVALID = Case("invalid_client", "client.assertion_invalid", "Client authentication failed.", 401)
 ASSERTION_AUDIENCE = Case(
     "invalid_client",
     "client.assertion_audience",
@@ -123,7 +123,7 @@ ASSERTION_REPLAYED = Case(
     "invalid_client", "client.assertion_replayed", "The client assertion was used before.", 401
 )
 CLIENT_KEYS_UNAVAILABLE = Case(
-    "invalid_client", "client.keys_unavailable", "The keys of the client could not be fetched.", 401
+    "invalid_client", "client.keys_unavailable", "Client authentication failed.", 401
 )
 PUBLIC_CLIENT = Case(
     "invalid_client", "client.public", "This endpoint is for clients that authenticate.", 401
@@ -139,7 +139,7 @@ TOO_MANY_FAILURES = Case(
 )
 
 CERTIFICATE_MISSING = Case(
-    "invalid_client", "client.certificate_missing", "Client authentication needs a certificate.", 401
+    "invalid_client", "client.certificate_missing", "Client authentication failed.", 401
 )
 CERTIFICATE_UNTRUSTED = Case(
     "invalid_client", "client.certificate_untrusted", "Client authentication failed.", 401
@@ -239,8 +239,8 @@ TARGET_AMBIGUOUS = Case(
 # Tokens of other issuers
 ASSERTION_REFUSED = Case("invalid_grant", "assertion.invalid", "The assertion is not valid.")
 ASSERTION_REUSED = Case("invalid_grant", "assertion.replayed", "The assertion is not valid.")
-FEDERATED_REFUSED = Case("invalid_client", "client.federation", "The client assertion is not valid.", 401)
-FEDERATED_REUSED = Case("invalid_client", "assertion.replayed", "The client assertion is not valid.", 401)
+FEDERATED_REFUSED = Case("invalid_client", "client.federation", "Client authentication failed.", 401)
+FEDERATED_REUSED = Case("invalid_client", "assertion.replayed", "Client authentication failed.", 401)
 
 # Token exchange (RFC 8693 section 2.2.2)
 SUBJECT_TOKEN = Case("invalid_request", "exchange.token_type", "The subject token is not valid.")
