@@ -165,6 +165,69 @@ def test_tokens_of_ci_systems_and_clusters_are_exchanged_for_ours(server: LiveSe
         assert sorted(listed) == sorted([ci.issuer, cluster.issuer])
 
 
+def test_a_token_of_another_watchword_is_exchanged_for_ours(server: LiveServer) -> None:
+    """Its keys found by discovery and fetched over the wire; an access token of its own kind, for us alone."""
+    exchanged = {
+        "client_id": "partner-gate",
+        "client_secret": deployment.SECRET,
+        "grant_types": [GRANT + "token-exchange"],
+        "scope": "read",
+    }
+    document = deployment.document(exchanged)
+    theirs = f"{server.base_url}/t/partner"
+    document["tenants"][0]["trusted_issuers"] = [
+        {
+            "issuer": theirs,
+            "name": "Partner",
+            "audiences": [AUDIENCE],
+            "rules": [{"name": "caller", "match": {"client_id": "caller"}, "client": "partner-gate"}],
+        }
+    ]
+    document["tenants"].append(
+        {
+            "slug": "partner",
+            "name": "Partner",
+            "resources": [
+                {"identifier": uri, "name": uri, "scopes": [{"name": name, "description": name}]}
+                for uri, name in ((AUDIENCE, "call"), ("https://elsewhere.example", "else"))
+            ],
+            "clients": [
+                {
+                    "client_id": name,
+                    "client_secret": deployment.SECRET,
+                    "grant_types": ["client_credentials"],
+                    "scope": "call else",
+                }
+                for name in ("caller", "another")
+            ],
+        }
+    )
+    server.apply(document)
+    time.sleep(1)  # A running server sees the change within a second.
+
+    def theirs_of(client_id: str, resource: str) -> str:
+        form = {"grant_type": "client_credentials", "resource": resource}
+        answer = server.post("/t/partner/token", data=form, auth=(client_id, deployment.SECRET))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def ask(token: str) -> Any:
+        form = {
+            "grant_type": GRANT + "token-exchange",
+            "subject_token": token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        }
+        return server.post("/token", data=form, auth=("partner-gate", deployment.SECRET))
+
+    answer = ask(theirs_of("caller", AUDIENCE))
+    assert answer.status_code == 200, answer.text
+    claims = claims_of(answer.json()["access_token"])
+    assert (claims["iss"], claims["sub"], claims["scope"]) == (server.base_url, "partner-gate", "read")
+    for client_id, resource in (("another", AUDIENCE), ("caller", "https://elsewhere.example")):
+        wrong = ask(theirs_of(client_id, resource))
+        assert wrong.json()["error_description"] == "The subject token is not valid."
+
+
 @pytest.mark.parametrize("script", ["device_and_exchange", "device_and_exchange_crosswise"])
 def test_openid_client_and_oauth4webapi_let_a_device_in_and_exchange_its_token(
     server: LiveServer, script: str
