@@ -332,7 +332,9 @@ class Site:
         clients.create(
             session, "board", {**common, "client_name": "Control Board", "allowed_groups": ["engineering"]}
         )
-        clients.create(session, "own", {**common, "client_name": "Northwind Mail", "first_party": True})
+        own = {**common, "client_name": "Northwind Mail", "first_party": True}
+        clients.create(session, "own", own)
+        clients.create(session, "framed", {**own, "frontchannel_logout_uri": f"{self._callback}/leave"})
         clients.create(
             session,
             "tv",

@@ -22,7 +22,10 @@ MEASURE = """() => ({
     .filter((e) => e.getBoundingClientRect().height < 44)
     .map((e) => e.outerHTML),
   headings: document.querySelectorAll("h1").length,
-  foreign: performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !n.startsWith(location.origin)),
+  foreign: performance.getEntriesByType("resource")
+    // Pages of applications load in frames where somebody signs out.
+    .filter((e) => e.initiatorType !== "iframe")
+    .map((e) => e.name).filter((n) => !n.startsWith(location.origin)),
 })"""
 
 ARABIC = re.compile("[\u0621-\u064a]")

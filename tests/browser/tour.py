@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from urllib.parse import quote
 
 from playwright.sync_api import Page, Route
 
@@ -81,7 +82,8 @@ def _continue(page: Page, site: Site) -> None:
 
 def _staying(route: Route) -> None:
     response = route.fetch()
-    route.fulfill(response=response, body=response.text().replace('http-equiv="refresh"', 'name="refresh"'))
+    text = response.text().replace('http-equiv="refresh"', 'name="refresh"').replace("data-onward", "")
+    route.fulfill(response=response, body=text)
 
 
 def _bad_redirect(page: Page, site: Site) -> None:
@@ -177,6 +179,17 @@ def _sign_out(page: Page, site: Site) -> None:
 def _signed_out(page: Page, site: Site) -> None:
     _sign_out(page, site)
     page.click("#confirm-logout")
+
+
+def _signed_out_and_on(page: Page, site: Site) -> None:
+    page.goto(site.authorize_url("framed"))
+    sign_in(page, "carol")
+    page.wait_for_url("**/cb?**")
+    page.goto(f"{site.base_url}/logout?client_id=framed&post_logout_redirect_uri={quote(site.demo.callback)}")
+    # The page as it is while applications sign out in its frames.
+    page.route("**/logout", _staying)
+    page.click("#confirm-logout")
+    page.wait_for_selector("#continue")
 
 
 def _sign_out_refused(page: Page, site: Site) -> None:
@@ -480,6 +493,7 @@ TOUR: dict[str, Stop] = {
     "account-applications-empty": _account_applications_empty,
     "sign-out": _sign_out,
     "signed-out": _signed_out,
+    "signed-out-and-on": _signed_out_and_on,
     "sign-out-refused": _sign_out_refused,
     "not-found": _not_found,
     "register": _register,
