@@ -143,3 +143,18 @@ def test_trust_withdrawn_is_trust_gone(side: TokenSide, pod: Party) -> None:
         session.delete(session.scalar(select(TrustedIssuer).where(TrustedIssuer.issuer == gone.issuer)))
     side.services.versions.touch()
     refused(ask(side, token, party.client_id), "invalid_client", 401)
+
+
+@pytest.mark.parametrize("profile", ["fapi2-security", "fapi2-message-signing"])
+def test_a_profile_may_want_the_clients_own_key(side: TokenSide, profile: str) -> None:
+    """FAPI 2.0 section 5.3.2.1: private_key_jwt or mutual TLS, and no other token in their place."""
+    bank = side.client(
+        token_endpoint_auth_method="private_key_jwt",
+        grant_types=["client_credentials"],
+        redirect_uris=[],
+        scope="read",
+        profile=profile,
+        federated_credentials=[{"issuer": CLUSTER.issuer, "subject": POD, "audience": "https://k8s.example"}],
+    )
+    refused(ask(side, CLUSTER.token("https://k8s.example", sub=POD), bank.client_id), "invalid_client", 401)
+    assert events(side, "client.authentication.fail")[-1]["reason"] == "client.method_not_allowed"

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.domain import users
+from app.infra.signing import SigningKeyHandle
 from tests.protocol.key_server import KeyServer
 from tests.protocol.parties import Party
+from tests.protocol.prover import Prover
 from tests.protocol.test_token_exchange import events
 from tests.protocol.token_side import TokenSide, refused, side
 from tests.protocol.trusted import Issuer
@@ -230,6 +232,31 @@ def test_a_client_has_to_be_registered_for_the_grant(side: TokenSide, job: Party
     }
     loose.trusted_by(side.services, side.tenant, rules=[rule])
     refused(ask(side, loose.token(side.tenant.issuer, sub="x")), "unauthorized_client")
+
+
+def test_a_profile_may_want_the_client_to_authenticate_all_the_same(side: TokenSide) -> None:
+    """Whatever the rule of its issuer says: FAPI 2.0 knows no client that does not authenticate."""
+    key = SigningKeyHandle.generate("ES256")
+    bank = side.client(
+        grant_types=[JWT_BEARER],
+        redirect_uris=[],
+        scope="read",
+        profile="fapi2-security",
+        token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [key.public_jwk]},
+    )
+    lax = Issuer("https://lax.example")
+    rule = {
+        "name": "x",
+        "match": {"sub": "x"},
+        "client": bank.client_id,
+        "client_authentication": "none",
+    }
+    lax.trusted_by(side.services, side.tenant, rules=[rule])
+    prover = Prover(side.tenant.issuer)
+    for more in ({}, {"client_id": bank.client_id}):
+        form = {"grant_type": JWT_BEARER, "assertion": lax.token(side.tenant.issuer, sub="x"), **more}
+        refused(side.post("/token", form, headers=prover.header()), "invalid_client", 401)
 
 
 def test_keys_are_discovered_and_fetched_anew_for_an_unknown_kid(side: TokenSide) -> None:

@@ -159,6 +159,8 @@ class ClientAuthentication:
             used = self._assertions.verify(credentials.secret, client, request.tenant, endpoint_url)
             trip.add(used, errors.ASSERTION_REPLAYED)
         elif credentials.method == "federated":
+            if allowed is not None:
+                raise errors.CLIENT_METHOD(f"the profile of {client.client_id} wants its own key")
             if not client.federated_credentials:
                 raise errors.ASSERTION_INVALID("iss and sub have to be the client_id")
             first_use = self._federated.verify(credentials.secret, client, request.tenant)

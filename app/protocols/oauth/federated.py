@@ -7,9 +7,8 @@ that has to be is part of the client's registration (`federated_credentials`).
 from app.domain.claim_match import matches
 from app.domain.clients import ClientRecord
 from app.domain.tenants import TenantContext
-from app.infra import jose
 from app.infra.state import PutIfAbsent
-from app.protocols.oauth import errors, foreign, profiles
+from app.protocols.oauth import errors, foreign
 from app.protocols.oauth.foreign import ForeignRefused, ForeignTokens
 
 
@@ -33,10 +32,6 @@ class FederatedCredentials:
             token = self._tokens.verify(assertion, tenant, audiences=audiences, strict=True)
         except ForeignRefused as refusal:
             raise errors.because(errors.FEDERATED_REFUSED, refusal.code)(refusal.detail) from None
-        algorithms = profiles.of(client, tenant).algorithms
-        alg = jose.unverified(assertion).header["alg"]
-        if algorithms is not None and alg not in algorithms:
-            raise errors.FEDERATED_REFUSED(f"the client's profile does not allow {alg}")
         aud = token.claims.get("aud")
         meant_for = {aud} if isinstance(aud, str) else set(aud or ())
         for one in registered:

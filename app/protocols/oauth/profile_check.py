@@ -56,6 +56,16 @@ RULES: tuple[Rule, ...] = (
         lambda c, t, p: "openid" in c.scopes and _is_other(c.id_token_signed_response_alg, p),
     ),
     Rule(
+        "userinfo_signed_response_alg",
+        "is registered for UserInfo signed with an algorithm that is too weak; it gets ES256 instead",
+        lambda c, t, p: _is_other(c.userinfo_signed_response_alg, p),
+    ),
+    Rule(
+        "federated_credentials",
+        "may authenticate with a token of another issuer",
+        lambda c, t, p: p.auth_methods is not None and bool(c.federated_credentials),
+    ),
+    Rule(
         "authorization_signed_response_alg",
         "is registered for responses signed with an algorithm that is too weak; it gets ES256 instead",
         lambda c, t, p: p.signed_responses and _is_other(c.authorization_signed_response_alg, p),

@@ -43,6 +43,8 @@ BROKEN: dict[str, dict[str, Any]] = {
     "request_object_signing_alg": {"request_object_signing_alg": "RS256"},
     "id_token_signed_response_alg": {"id_token_signed_response_alg": "RS256"},
     "authorization_signed_response_alg": {"authorization_signed_response_alg": "RS256"},
+    "userinfo_signed_response_alg": {"userinfo_signed_response_alg": "RS256"},
+    "federated_credentials": {"federated_credentials": [{"issuer": "https://ci.example", "subject": "job"}]},
     "redirect_uris": {"redirect_uris": ["http://127.0.0.1/cb"]},
     "response_types": {
         "response_types": ["code", "code id_token"],

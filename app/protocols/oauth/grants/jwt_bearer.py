@@ -13,7 +13,7 @@ from app.infra import audit
 from app.infra.audit import Event
 from app.infra.limits import CLIENT_REQUESTS, NETWORK_FAILURES, network_of
 from app.kernel import clock
-from app.protocols.oauth import audience, errors, subjects
+from app.protocols.oauth import audience, errors, profiles, subjects
 from app.protocols.oauth.audience import Target
 from app.protocols.oauth.authlib_seam import ExtensionGrant, TokenResponse
 from app.protocols.oauth.client_auth import PARAMETERS
@@ -46,11 +46,14 @@ class JwtBearer(ExtensionGrant):
             return
         found = self._read()
         rule, stated = found.rule, self.exchange.request.form.get("client_id")
-        if rule.client is None or rule.client_authentication != "none":
+        tenant = self.exchange.request.tenant
+        client = self.exchange.parts.clients.get(tenant.id, rule.client) if rule.client else None
+        # What a rule says, a profile that wants clients to authenticate by certain methods does not take back.
+        authenticates = client is not None and profiles.of(client, tenant).auth_methods is not None
+        if rule.client is None or rule.client_authentication != "none" or authenticates:
             super().validate_token_request()
             self._assertion = found
             return
-        client = self.exchange.parts.clients.get(self.exchange.request.tenant.id, rule.client)
         if client is None or stated not in (None, rule.client):
             raise self._refused(
                 "assertion.client", f"rule {rule.name} names {rule.client}, not {stated!r:.200}"
