@@ -87,7 +87,7 @@ EVENTS: tuple[EventType, ...] = (
         "factor.added",
         "factor_added",
         ACCOUNT_CHANGE,
-        "method name target",
+        "method name target via",
         "Somebody has one more way to sign in.",
     ),
     _row(

@@ -135,6 +135,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "factor.link_invalid": "The link to sign in was used, has expired, or was never sent.",
         "factor.missing": "The person has no second factor that recovery codes could stand in for.",
         "factor.name": "The name of the second factor is empty.",
+        "factor.not_offered": "The tenant does not offer second factors of this kind.",
         "factor.only_way": "Without this passkey the person could not sign in any more.",
         "factor.too_many": "The person has as many second factors of this kind as one may have.",
         "factor.unknown": "The person has no such second factor.",

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import segno
@@ -40,6 +41,8 @@ from app.web.turns import Turn
 SECRET, NUMBER = "totp-secret", "phone-number"
 """In the interaction's data: what is being added. The secret is sealed."""
 PURPOSE = "enrolment"
+SMS = "sms-enrolment"
+"""What a code is for that is sent to a telephone to be added."""
 RECOVERY = "recovery-codes"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _QR_SCALE = 5
@@ -160,16 +163,33 @@ def added(
     turn, user, parts = enrolling.turn, enrolling.user, pages.services()
     where, data = turn.where, dict(turn.found.data)
     with parts.tenancy.session(where.id, write=True) as db:
-        target, name = add(db)
-        audit.record(db, _event(turn, user, "factor.added", method=method.id, name=name, target=target))
-        if not authenticators.recovery_codes_left(db, user.id):
-            data[engine.RECOVERY_CODES] = _new_codes(db, turn, user)
-        tell(db, where, user, name or method.id, added=True)
+        codes = write(db, where, user, add, method, partial(_event, turn, user))
+    if codes:
+        data[engine.RECOVERY_CODES] = _sealed(turn, RECOVERY, " ".join(codes))
     for name in (SECRET, NUMBER):
         data.pop(name, None)
     if enrolling.wanted is not None:
         data[engine.ENROL] = standings.DONE
     return turns.adds(turn, enrolling.before, Verified(user.id, user.epoch, method), data=data)
+
+
+def write(
+    db: Session,
+    where: TenantContext,
+    user: User,
+    add: Callable[[Session], tuple[str, str]],
+    method: assurance.Method,
+    event: Callable[..., Event],
+) -> list[str]:
+    """Write a factor, the record of it, which `event` makes, and a mail. Gives new recovery codes where the person had
+    none."""
+    target, name = add(db)
+    audit.record(db, event("factor.added", method=method.id, name=name, target=target))
+    codes: list[str] = []
+    if not authenticators.recovery_codes_left(db, user.id):
+        codes = _new_codes(db, user, event)
+    tell(db, where, user, name or method.id, added=True)
+    return codes
 
 
 def tell(db: Session, where: TenantContext, user: User, name: str, *, added: bool) -> None:
@@ -219,12 +239,11 @@ def _codes(turn: Turn) -> list[str]:
     return pages.services().vault.open(PURPOSE, sealed, **_place(turn, RECOVERY)).decode().split()
 
 
-def _new_codes(db: Session, turn: Turn, user: User) -> str:
-    """Make new codes; sealed, as the interaction keeps them until they were seen."""
+def _new_codes(db: Session, user: User, event: Callable[..., Event]) -> list[str]:
     parts = pages.services()
     made = authenticators.new_recovery_codes(db, parts.deployment_secrets.pepper(), user.id)
-    audit.record(db, _event(turn, user, "recovery.generated", count=len(made)))
-    return _sealed(turn, RECOVERY, " ".join(made))
+    audit.record(db, event("recovery.generated", count=len(made)))
+    return made
 
 
 def _sealed(turn: Turn, column: str, text: str) -> str:
@@ -237,7 +256,7 @@ def _place(turn: Turn, column: str) -> dict[str, str]:
     return {"tenant": turn.where.id, "table": "interactions", "column": column, "row": row}
 
 
-def _event(turn: Turn, user: User, event: str, **data: Any) -> Event:
+def _event(turn: Turn, user: User, event: str, /, **data: Any) -> Event:
     origin = pages.origin(turn.asked.client_id if turn.asked else None)
     return Event(
         event,
@@ -315,7 +334,7 @@ def _take_phone(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str
     attempt = factor_pages.begin(turn, user.id, user.email, "sms", known=True)
     if isinstance(attempt, Blocked):
         return factor_pages.wait(attempt.retry_after_seconds)
-    subject = factor_pages.codes().check(turn.where.id, turn.found.id, "sms-enrolment", form.code.data or "")
+    subject = factor_pages.codes().check(turn.where.id, turn.found.id, SMS, form.code.data or "")
     reason = None if number and subject == f"{user.id} {number}" else "factor.code_expired"
     factor_pages.end(attempt, reason, user, assurance.SMS)
     if reason is not None:
@@ -328,13 +347,19 @@ def _take_phone(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str
     return _kept(enrolling, add, assurance.SMS)
 
 
-def _send_to(turn: Turn, user: User, typed: str) -> "Response | Turn | str":
+def number_of(typed: str) -> str | None:
+    """A telephone number in international form, as people write it."""
     number = re.sub(r"[\s().\-/]", "", typed)
     number = "+" + number[2:] if number.startswith("00") else number
-    if not _E164.fullmatch(number):
+    return number if _E164.fullmatch(number) else None
+
+
+def _send_to(turn: Turn, user: User, typed: str) -> "Response | Turn | str":
+    number = number_of(typed)
+    if number is None:
         errors.note("phone.invalid", "not a number in international form")
         return _("Write the number with its country code, such as +49 170 1234567.")
-    if blocked := factor_pages.send_text(turn, user, number, "sms-enrolment", f"{user.id} {number}"):
+    if blocked := factor_pages.send_text(turn, user, number, SMS, f"{user.id} {number}"):
         return factor_pages.wait(blocked.retry_after_seconds)
     changed = turns.change(turn, data={**turn.found.data, NUMBER: number})
     return changed if isinstance(changed, Response) else pages.see_other(f"{turn.action}?way=sms")
@@ -361,7 +386,9 @@ def _take_codes(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str
     with pages.services().tenancy.session(turn.where.id, write=True) as db:
         if not authenticators.holdings(db, user).second_factors:
             return _("Recovery codes stand in for a second step. Add one first.")
-        sealed = _new_codes(db, turn, user)
+        codes = _new_codes(db, user, partial(_event, turn, user))
+    # Sealed, as the interaction keeps them until they were seen.
+    sealed = _sealed(turn, RECOVERY, " ".join(codes))
     return turns.change(
         turn, data={**turn.found.data, engine.RECOVERY_CODES: sealed, engine.ENROL: standings.DONE}
     )

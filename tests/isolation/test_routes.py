@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pyotp
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -217,6 +218,19 @@ def authorization_challenge(world: World) -> list[TestResponse]:
     assert native.begin().status_code == 200
     assert begun.status_code == 403
     return [stolen, foreign, signed_in]
+
+
+def confirm_factor(world: World) -> list[TestResponse]:
+    """What is being added at A is nobody's at B."""
+    begun = world.a.fresh().post("/api/v1/me/factors", json={"kind": "totp"}, headers=world.bearer())
+    assert begun.status_code == 202, begun.text
+    path = f"/api/v1/me/factors/{begun.json['id']}/confirmation"
+    code = {"code": pyotp.TOTP(begun.json["secret"]).now()}
+    own = {"Authorization": f"Bearer {world.b.admin_token}"}
+    answers = [world.thief().post(path, json=code, headers=headers) for headers in (world.bearer(), own)]
+    assert [answer.status_code for answer in answers] == [401, 404]
+    assert world.a.fresh().post(path, json={"code": "0"}, headers=world.bearer()).status_code == 400
+    return answers
 
 
 def waiting_device(world: World) -> tuple[str, dict[str, Any]]:
@@ -717,6 +731,8 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
         "/api/v1/me/profile", "PATCH", json={"attributes": {"nickname": "N"}}, expected=(200, 400)
     ),
     "api.my_factors": api("/api/v1/me/factors"),
+    "api.begin_my_factor": api("/api/v1/me/factors", "POST", json={"kind": "totp"}, expected=(202,)),
+    "api.confirm_my_factor": confirm_factor,
     "api.rename_my_factor": api(
         "/api/v1/me/factors/<factor>", "PATCH", json={"name": "mine"}, expected=(404,)
     ),

@@ -1,24 +1,38 @@
 """`/api/v1/me/...`: what an application may see and change of an account, and when it has to ask for a new sign-in
 (RFC 9470)."""
 
+import dataclasses
+import json
 import re
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import pyotp
 import pytest
 import time_machine
 from sqlalchemy import select
 
+from app import create_app
 from app.domain import consents
 from app.domain.assurance import TWO_FACTOR
 from app.domain.models import Authenticator, Consent, OutboxMessage
+from app.infra import sms
+from app.infra.fetch import Fetcher
+from app.infra.sms import HttpSender, Texter
+from app.infra.state import Get, Key
 from app.kernel import clock
+from app.kernel.secrets import unb64url
 from app.web.api.catalogue import ENDPOINTS, PREFIX
 from app.web.api.json_bodies import MAX_BYTES
+from app.web.api.me_enrolments import KIND
 from app.web.services import Services
-from tests.conftest import new_tenant
-from tests.protocol import parties
+from tests.conftest import Http, new_tenant
+from tests.protocol import mailbag, parties, security_key
+from tests.protocol.native_app import NativeApp, more, new_app
 from tests.protocol.test_api import problem
+from tests.protocol.test_factor_messages import JSON_BODY, Receiver, code_in, messages
 from tests.protocol.test_tenant_settings import decide
 from tests.protocol.token_side import TokenSide
 
@@ -70,9 +84,6 @@ class Mine:
 
 @pytest.fixture(scope="module")
 def side(_shared_services: Services) -> TokenSide:
-    from app import create_app
-    from tests.conftest import Http
-
     services = _shared_services
     tenant = new_tenant(services)
     parties.new_resource(services, tenant, parties.API)
@@ -276,3 +287,149 @@ def strong_token(mine: Mine) -> str:
     assert answer.status_code == 200, answer.text
     token: str = answer.json["access_token"]
     return token
+
+
+def begin(mine: Mine, token: str | None = None, **body: Any) -> Any:
+    return mine.call("POST", "/me/factors", token, json=body)
+
+
+def confirm(mine: Mine, begun: Any, token: str | None = None, **body: Any) -> Any:
+    return mine.call("POST", f"/me/factors/{begun.json['id']}/confirmation", token, json=body)
+
+
+def code_of(secret: str) -> str:
+    return pyotp.TOTP(secret).at(clock.now())
+
+
+def test_an_authenticator_app_is_added(mine: Mine) -> None:
+    """What it has to know once, recovery codes with the first one, and a mail to the person."""
+    begun = begin(mine, kind="totp")
+    assert begun.status_code == 202
+    assert begun.headers["Cache-Control"] == "no-store"
+    secret = begun.json["secret"]
+    assert begun.json["uri"].startswith("otpauth://totp/")
+    assert f"secret={secret}" in begun.json["uri"]
+    wrong = f"{(int(code_of(secret)) + 1) % 10**6:06}"
+    problem(confirm(mine, begun, code=wrong), 400, "factor.code_wrong")
+    added = confirm(mine, begun, code=code_of(secret), name="Pixel")
+    assert added.status_code == 201, added.text
+    assert (added.json["factor"]["kind"], added.json["factor"]["name"]) == ("totp", "Pixel")
+    assert len(added.json["recovery_codes"]) == 10
+    (event,) = mine.events("factor.added")
+    assert event["data"]["via"] == "api"
+    assert event["client"] == mine.party.client_id
+    assert mailbag.letters(mine.services, mine.tenant)[-1].subject
+    # From now on it has to be shown before anything changes.
+    problem(begin(mine, kind="totp"), 401, "token.second_factor_missing")
+    strong = strong_token(mine)
+    again = begin(mine, strong, kind="totp")
+    second = confirm(mine, again, strong, code=code_of(again.json["secret"]))
+    assert second.json["recovery_codes"] == []
+    assert second.json["factor"]["name"] == "Authenticator app"
+
+
+def test_a_passkey_is_added_and_signs_in(mine: Mine) -> None:
+    begun = begin(mine, kind="passkey")
+    options = begun.json["passkey_options"]
+    assert options["rp"]["id"] == "localhost"
+    key = security_key.new_key(mine.services, mine.tenant)
+    key.handle = unb64url(options["user"]["id"])
+    problem(confirm(mine, begun, credential={"id": "x"}), 400, "passkey.invalid")
+    # A challenge is good for one answer.
+    problem(confirm(mine, begun, credential=key.attest(options["challenge"])), 400, "passkey.expired")
+    begun = begin(mine, kind="passkey")
+    added = confirm(
+        mine, begun, credential=key.attest(begun.json["passkey_options"]["challenge"]), name="Key"
+    )
+    assert added.status_code == 201, added.text
+    assert added.json["factor"]["kind"] == "passkey"
+    new_app(mine.services, mine.tenant, f"native-{mine.user_id[:8]}")
+    native = NativeApp(mine.side.http, f"native-{mine.user_id[:8]}")
+    asked = more(native.begin(begin="passkey"))["passkey_options"]
+    assert native.send(passkey=json.dumps(key.sign(asked["challenge"]))).status_code == 200
+
+
+def test_a_telephone_is_added(mine: Mine, receiver: Receiver) -> None:
+    problem(begin(mine, kind="phone", number="+491700000001"), 409, "factor.not_offered")
+    decide(mine.services, mine.tenant, authentication={"mfa": {"methods": ["passkey", "totp", "sms"]}})
+    sender = HttpSender(Fetcher(("127.0.0.1",)), receiver.url, "operators-secret", JSON_BODY)
+    texting = dataclasses.replace(mine.services, sms=Texter(mine.services.vault, sender))
+    mine.side = dataclasses.replace(
+        mine.side, http=Http(create_app(texting.settings, services=texting), mine.tenant)
+    )
+    problem(begin(mine, kind="phone", number="0170 1"), 400, "phone.invalid")
+    problem(begin(mine, kind="phone"), 400, "request.invalid")
+    problem(begin(mine, kind="totp", number="+491700000001"), 400, "request.invalid")
+    begun = begin(mine, kind="phone", number="0049 170 / 000 00 01")
+    assert begun.json["sent_to"].endswith("01")
+    text = messages(mine.services, mine.tenant, sms.TOPIC)[-1]
+    assert text["to"] == "+491700000001"
+    code = code_in(text)
+    problem(confirm(mine, begun, code="000000" if code != "000000" else "000001"), 400, "factor.code_expired")
+    added = confirm(mine, begun, code=code)
+    assert added.json["factor"]["kind"] == "phone"
+    decide(mine.services, mine.tenant, authentication={"mfa": {"methods": ["passkey", "totp"]}})
+
+
+def test_codes_for_a_telephone_are_not_to_be_guessed_nor_sent_without_end(
+    mine: Mine, receiver: Receiver
+) -> None:
+    decide(mine.services, mine.tenant, authentication={"mfa": {"methods": ["passkey", "totp", "sms"]}})
+    sender = HttpSender(Fetcher(("127.0.0.1",)), receiver.url, "operators-secret", JSON_BODY)
+    texting = dataclasses.replace(mine.services, sms=Texter(mine.services.vault, sender))
+    mine.side = dataclasses.replace(
+        mine.side, http=Http(create_app(texting.settings, services=texting), mine.tenant)
+    )
+    begun = begin(mine, kind="phone", number="+491700000002")
+    code = code_in(messages(mine.services, mine.tenant, sms.TOPIC)[-1])
+    for n in range(1, 6):
+        wrong = f"{(int(code) + n) % 10**6:06}"
+        problem(confirm(mine, begun, code=wrong), 400, "factor.code_expired")
+    problem(confirm(mine, begun, code=code), 400, "factor.code_expired")
+    for _ in range(2):
+        assert begin(mine, kind="phone", number="+491700000002").status_code == 202
+    answer = begin(mine, kind="phone", number="+491700000002")
+    problem(answer, 429, "rate.limited")
+    assert int(answer.headers["Retry-After"]) >= 1
+    decide(mine.services, mine.tenant, authentication={"mfa": {"methods": ["passkey", "totp"]}})
+
+
+def test_what_is_being_added_is_the_persons_own_and_added_once(mine: Mine) -> None:
+    begun = begin(mine, kind="totp")
+    secret = begun.json["secret"]
+    other = Mine(mine.side)
+    problem(confirm(other, begun, code=code_of(secret)), 404, "factor.unknown")
+    problem(confirm(mine, begun), 400, "factor.code_wrong")
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(confirm(mine, begun, code=code_of(secret))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Whoever comes after the first is asked to show it.
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 201
+    assert set(statuses[1:]) <= {401, 404}
+    stored = mine.services.state.execute(Get(Key(mine.tenant.id, KIND, f"{mine.user_id}:{begun.json['id']}")))
+    assert stored.results == (None,)
+
+
+def test_adding_needs_a_recent_sign_in(mine: Mine) -> None:
+    """RFC 9470 section 3."""
+    begun = begin(mine, kind="totp")
+    with time_machine.travel(clock.now() + timedelta(seconds=200), tick=True):
+        decide(mine.services, mine.tenant, sessions={"reauthenticate_for": {"security": 120}})
+        for answer in (begin(mine, kind="totp"), confirm(mine, begun, code="000000")):
+            problem(answer, 401, "token.sign_in_too_old")
+            assert 'max_age="120"' in challenge(answer)
+    decide(mine.services, mine.tenant, sessions={"reauthenticate_for": {}})
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.server.server_close()

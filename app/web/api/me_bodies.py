@@ -1,10 +1,11 @@
 """What `/api/v1/me/...` takes and answers with."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from app.domain.models import Authenticator
 from app.web.api.bodies import Body
 
 ProfileValue = str | int | bool | None
@@ -36,6 +37,64 @@ class FactorView(Body):
     name: str
     created_at: datetime
     last_used_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Authenticator) -> "FactorView":
+        """An authenticator as the person sees it."""
+        return cls.model_validate(
+            {name: getattr(row, name) for name in ("id", "kind", "name", "created_at", "last_used_at")}
+        )
+
+
+class FactorBegin(Body):
+    """What is to be added."""
+
+    kind: Literal["passkey", "totp", "phone"]
+    number: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=40,
+            description="Of a phone, with its country code. A code is sent there.",
+        ),
+    ] = None
+
+
+class FactorBegun(Body):
+    """What is needed to set it up. Confirm it by `id` in time."""
+
+    id: str
+    kind: Literal["passkey", "totp", "phone"]
+    expires_in: Annotated[int, Field(description="Seconds.")]
+    secret: Annotated[str | None, Field(description="Of an authenticator app, in base32.")] = None
+    uri: Annotated[
+        str | None, Field(description="The same as the address authenticator apps read from a picture.")
+    ] = None
+    sent_to: Annotated[str | None, Field(description="Where a code was sent.")] = None
+    passkey_options: Annotated[
+        dict[str, Any] | None,
+        Field(description="PublicKeyCredentialCreationOptions as JSON (WebAuthn section 5.1)."),
+    ] = None
+
+
+class FactorProof(Body):
+    """That it works: a code of the app, the code that was sent, or the new passkey."""
+
+    code: Annotated[str | None, Field(min_length=1, max_length=40)] = None
+    credential: Annotated[
+        dict[str, Any] | None,
+        Field(description="RegistrationResponseJSON of the platform (WebAuthn section 5.1)."),
+    ] = None
+    name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+
+
+class FactorAdded(Body):
+    """What was added."""
+
+    factor: FactorView
+    recovery_codes: list[str] = Field(
+        description="New ones, shown this once, where the person had none. Else empty."
+    )
 
 
 class FactorList(Body):

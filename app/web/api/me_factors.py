@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from app.domain import authenticators
-from app.domain.models import Authenticator
 from app.infra import audit
 from app.kernel.errors import Problem
 from app.web import pages
@@ -26,7 +25,7 @@ def listed(caller: Caller, _query: NoQuery) -> FactorList:
         holdings = authenticators.holdings(session, caller.user)
         rows = authenticators.of_user(session, caller.user.id)
         return FactorList(
-            factors=[_view(row) for row in rows],
+            factors=[FactorView.of(row) for row in rows],
             has_password=holdings.password,
             recovery_codes_left=holdings.recovery_codes,
         )
@@ -37,7 +36,7 @@ def rename(caller: Caller, _query: NoQuery, body: FactorChange, factor_id: UUID)
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
         row = authenticators.rename(session, caller.user.id, str(factor_id), body.name)
         session.flush()
-        return _view(row)
+        return FactorView.of(row)
 
 
 def remove(caller: Caller, _query: NoQuery, factor_id: UUID) -> Removed:
@@ -67,9 +66,3 @@ def new_recovery_codes(caller: Caller, _query: NoQuery) -> RecoveryCodes:
         codes = authenticators.new_recovery_codes(session, parts.deployment_secrets.pepper(), caller.user.id)
         audit.record(session, caller.event("recovery.generated", count=len(codes)))
         return RecoveryCodes(codes=codes)
-
-
-def _view(row: Authenticator) -> FactorView:
-    return FactorView.model_validate(
-        {name: getattr(row, name) for name in ("id", "kind", "name", "created_at", "last_used_at")}
-    )
