@@ -5,7 +5,9 @@ import base64
 import struct
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
@@ -14,11 +16,11 @@ sys.path.insert(0, str(ROOT))
 
 from tests.browser.chromium import chromium  # noqa: E402
 from tests.browser.site import Site, temporary_site  # noqa: E402
-from tests.browser.tour import TOUR  # noqa: E402
+from tests.browser.tour import TOUR, visit  # noqa: E402
 
 SIZES = {"phone": (390, 720), "desktop": (1280, 760)}
-SCHEMES = ("light", "dark")
-VIEWS = (("en", "phone"), ("en", "desktop"), ("ar", "phone"))
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+VIEWS = {"en": ("desktop", "phone"), "ar": ("phone",)}
 LONGEST = 1800
 QUANTIZE = (ROOT / "scripts" / "png8.js").read_text()
 
@@ -37,30 +39,32 @@ def main() -> None:
     with folder, site, chromium() as browser:
         workshop = browser.new_page()
         for name in options.pages or TOUR:
-            for language, size in VIEWS:
-                for scheme in SCHEMES:
-                    picture = photograph(browser, site, name, size, scheme, language)
-                    ending = "" if language == "en" else f"-{language}"
+            for language in VIEWS:
+                ending = "" if language == "en" else f"-{language}"
+                for size, scheme, picture in photographs(browser, site, name, language):
                     file = options.into / f"{name}-{size}-{scheme}{ending}.png"
                     file.write_bytes(quantized(workshop, picture))
             print(name, flush=True)
 
 
-def photograph(browser: Browser, site: Site, name: str, size: str, scheme: str, language: str) -> bytes:
-    """One page, whole."""
-    width, height = SIZES[size]
+def photographs(browser: Browser, site: Site, name: str, language: str) -> Iterator[tuple[str, str, bytes]]:
+    """One page, whole: its size, its scheme, the picture. It is gone to once, and then looked at in every way."""
+    sizes = VIEWS[language]
+    width, height = SIZES[sizes[0]]
     context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        reduced_motion="reduce",
-        locale=language,
+        viewport={"width": width, "height": height}, reduced_motion="reduce", locale=language
     )
     try:
         page = context.new_page()
-        TOUR[name](page, site)
-        tall = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size({"width": width, "height": max(height, min(tall, LONGEST))})
-        return page.screenshot()
+        visit(page, site, name)
+        for size in sizes:
+            width, height = SIZES[size]
+            page.set_viewport_size({"width": width, "height": height})
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": width, "height": max(height, min(tall, LONGEST))})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                yield size, scheme, page.screenshot()
     finally:
         context.close()
 

@@ -7,6 +7,8 @@ from html import unescape
 import pyotp
 
 STEP_SECONDS = 30
+TYPING_SECONDS = 10
+"""How long a code may be on its way, on a busy machine."""
 
 
 class AuthenticatorApp:
@@ -29,8 +31,10 @@ class AuthenticatorApp:
 
     def code(self) -> str:
         """The next code. Three at once are to be had, of the steps a server takes; then it waits."""
-        now = int(time.time()) // STEP_SECONDS
-        self._last = max(self._last + 1, now - 1)
+        now, into_step = divmod(time.time(), STEP_SECONDS)
+        # The step before is taken until this one ends, which must not be before the code has arrived.
+        earliest = int(now) - (into_step < STEP_SECONDS - TYPING_SECONDS)
+        self._last = max(self._last + 1, earliest)
         while self._last > int(time.time()) // STEP_SECONDS + 1:
             time.sleep(0.2)
         return pyotp.TOTP(self.secret).at(self._last * STEP_SECONDS)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import requests
+from flask.signals import template_rendered
 from sqlalchemy import delete
 from werkzeug.serving import make_server
 
@@ -74,7 +75,11 @@ _MAIL = (
 
 _PEOPLE: dict[str, Any] = {
     "registration": {"people": "open"},
-    "authentication": {"require_verified_email": True, "methods": ["password", "passkey", "email"]},
+    "authentication": {
+        "require_verified_email": True,
+        "methods": ["password", "passkey", "email"],
+        "mfa": {"methods": ["passkey", "totp", "sms", "email"]},
+    },
     "terms": {
         "version": "2026-05",
         "url": "https://harbour.example.com/terms",
@@ -128,17 +133,29 @@ class Site:
             data_dir=folder,
             master_key=new_master_key(),
             log_level="WARNING",
+            # Nothing is sent there: no worker runs.
+            sms_url="http://127.0.0.1:9/messages",
             **storage,  # type: ignore[arg-type]
         )
         migrations.upgrade(settings)
         self.services: Services = dataclasses.replace(wiring.build(settings), sign_in_floor_seconds=0.05)
         first_start.ensure_default_tenant(self.services.tenancy, self.services.keyring)
         self.demo = self._populate()
-        self._server.app = create_app(settings, services=self.services).wsgi_app
+        app = create_app(settings, services=self.services)
+        self.rendered: list[frozenset[str]] = []
+        """The pages that were shown, newest last: their templates, and the part where a page is made of parts."""
+        self.toured: set[str] = set()
+        """Those the tour has stopped at."""
+        template_rendered.connect(self._note, app)
+        self._server.app = app.wsgi_app
         self._threads = [
             threading.Thread(target=server.serve_forever, daemon=True)
             for server in (self._server, self._application)
         ]
+
+    def _note(self, sender: Any, template: Any, context: dict[str, Any], **_: Any) -> None:
+        if template.name is not None and not template.name.startswith("mail/"):
+            self.rendered.append(frozenset({template.name, context.get("part") or template.name}))
 
     def __enter__(self) -> "Site":
         for thread in self._threads:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app.domain import tenants, users
 from app.domain.models import OutboxMessage, Tenant
-from app.infra import mail
+from app.infra import mail, sms
 from app.infra.tenancy import SystemReason
 from tests.authenticator_app import AuthenticatorApp
 from tests.browser.second_factor import add_app
@@ -113,15 +113,13 @@ def test_from_the_account(tab: Page, site: Site, name: str) -> None:
 
 def test_link_in_a_second_browser(tab: Page, site: Site, name: str, browser: Browser) -> None:
     """It signs in neither browser; opened where the sign-in began, it does."""
-    services = site.services
-    where = services.tenants.default()
     _settle(site, {"authentication": {"methods": ["password", "email"]}})
     try:
         tab.goto(site.authorize_url("own"))
         tab.fill("#username", name)
         tab.click("#by-email")
         expect(tab.get_by_role("heading")).to_contain_text(["Look at your mail"])
-        link = _link(site, where.id)
+        link = _link(_newest(site, mail.TOPIC))
         other = browser.new_context()
         page = other.new_page()
         page.goto(link)
@@ -136,6 +134,45 @@ def test_link_in_a_second_browser(tab: Page, site: Site, name: str, browser: Bro
         _settle(site, {"authentication": {"methods": None}})
 
 
+def test_code_by_mail(tab: Page, site: Site, name: str, browser: Browser) -> None:
+    """Read in a second browser, where its link signs nobody in, and typed in the one that asked."""
+    _settle(site, {"authentication": {"methods": ["password", "email"]}})
+    try:
+        tab.goto(site.authorize_url("own"))
+        tab.fill("#username", name)
+        tab.click("#by-email")
+        tab.fill("#code", "000000")
+        tab.click("#verify")
+        expect(tab.get_by_role("alert")).to_contain_text("wrong or has expired")
+        tab.fill("#code", _code(_newest(site, mail.TOPIC)))
+        tab.click("#verify")
+        tab.wait_for_selector("#arrived")
+    finally:
+        _settle(site, {"authentication": {"methods": None}})
+
+
+def test_text_message(tab: Page, site: Site, name: str) -> None:
+    """A telephone is added on the way in; at the next sign-in it gets the code."""
+    tab.goto(site.authorize_url("own", acr_values="urn:watchword:acr:two-factor"))
+    sign_in(tab, name)
+    tab.click("#way-sms")
+    tab.fill("#number", "+49 170 1234567")
+    tab.click("#send")
+    tab.locator("#code").wait_for()
+    tab.fill("#code", _code(_newest(site, sms.TOPIC)))
+    tab.click("#verify")
+    tab.click("#continue")
+    tab.wait_for_selector("#arrived")
+    tab.context.clear_cookies()
+    tab.goto(site.authorize_url("own"))
+    sign_in(tab, name)
+    tab.click("#send")
+    tab.locator("#code").wait_for()
+    tab.fill("#code", _code(_newest(site, sms.TOPIC)))
+    tab.click("#verify")
+    tab.wait_for_selector("#arrived")
+
+
 def _settle(site: Site, settings: dict[str, Any]) -> None:
     with site.services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
         row = session.scalars(select(Tenant).where(Tenant.slug == "default")).one()
@@ -143,19 +180,28 @@ def _settle(site: Site, settings: dict[str, Any]) -> None:
     site.services.versions.touch()
 
 
-def _link(site: Site, tenant_id: str) -> str:
-    """The link of the newest message."""
+def _newest(site: Site, topic: str) -> str:
+    """The text of the newest message."""
+    tenant_id = site.services.tenants.default().id
     with site.services.tenancy.session(tenant_id) as session:
-        asked = (
-            select(OutboxMessage).where(OutboxMessage.topic == mail.TOPIC).order_by(OutboxMessage.id.desc())
-        )
+        asked = select(OutboxMessage).where(OutboxMessage.topic == topic).order_by(OutboxMessage.id.desc())
         payload = session.scalars(asked).first()
         assert payload is not None
         content = payload.payload
     sealed = base64.b64decode(content["sealed"])
     opened = site.services.vault.open(
-        mail.PURPOSE, sealed, tenant=tenant_id, table="outbox", column="payload", row=content["id"]
+        topic, sealed, tenant=tenant_id, table="outbox", column="payload", row=content["id"]
     )
-    found = re.search(r"\S+/interaction/\S+/email/\S+", json.loads(opened)["text"])
+    return str(json.loads(opened)["text"])
+
+
+def _code(text: str) -> str:
+    found = re.search(r"\b\d{6}\b", text)
+    assert found
+    return found[0]
+
+
+def _link(text: str) -> str:
+    found = re.search(r"\S+/interaction/\S+/email/\S+", text)
     assert found
     return found[0]

@@ -84,6 +84,47 @@ def test_a_forgotten_password(tab: Page, elsewhere: Page, site: Site, person: st
     tab.wait_for_selector("#arrived")
 
 
+def test_a_new_password(tab: Page, site: Site, person: str) -> None:
+    """Changed in the account, with the meter where scripts run; and demanded by an administrator at the sign-in."""
+    tab.goto(f"{site.base_url}/t/people/account/password")
+    sign_in(tab, person)
+    tab.fill("#current", PASSWORD)
+    tab.fill("#password", "aaaaaaaaaaaaaaa")
+    # The button that shows a password is there where scripts run.
+    if tab.locator(".reveal:not([hidden])").count():
+        expect(tab.get_by_text("Guessed at once")).to_be_visible()
+    tab.fill("#password", NEXT)
+    tab.click("#continue")
+    expect(tab.get_by_role("status").first).to_contain_text("Your password was changed")
+    with site.services.tenancy.session(site.people().id, write=True) as session:
+        user = users.find_by_login(session, person)
+        assert user is not None
+        user.must_change_password = True
+    tab.context.clear_cookies()
+    tab.goto(site.people_url())
+    sign_in(tab, person, NEXT)
+    expect(tab.get_by_text("Your administrator asks you")).to_be_visible()
+    tab.fill("#password", NEXT)
+    tab.click("#continue")
+    expect(tab.get_by_role("alert")).to_contain_text("last passwords")
+    tab.fill("#password", f"{NEXT} again")
+    tab.click("#continue")
+    tab.click("#allow")
+    tab.wait_for_selector("#arrived")
+
+
+def test_recovery(tab: Page, site: Site, person: str) -> None:
+    """By a link an administrator had sent: a new password, and nothing left of the old factors."""
+    tab.goto(site.link("recover", "/recover", person))
+    tab.fill("#password", NEXT)
+    tab.click("#continue")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Your password is set")
+    tab.goto(site.people_url())
+    sign_in(tab, person, NEXT)
+    tab.click("#allow")
+    tab.wait_for_selector("#arrived")
+
+
 def test_confirming_an_address_in_another_browser(
     tab: Page, elsewhere: Page, site: Site, person: str
 ) -> None:

@@ -14,40 +14,9 @@ from app.infra.tenancy import SystemReason
 from app.kernel.secrets import b64url, unb64url
 from tests.browser.site import PASSWORD, Site
 from tests.browser.tour import sign_in
+from tests.browser.virtual_key import Key
 
 pytestmark = pytest.mark.browser
-
-
-class Key:
-    """A virtual authenticator."""
-
-    def __init__(self, page: Page, **options: Any) -> None:
-        self.cdp = page.context.new_cdp_session(page)
-        self.cdp.send("WebAuthn.enable")
-        asked = {
-            "protocol": "ctap2",
-            "transport": "internal",
-            "hasResidentKey": True,
-            "hasUserVerification": True,
-            "isUserVerified": True,
-            "automaticPresenceSimulation": True,
-            **options,
-        }
-        self.id = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": asked})["authenticatorId"]
-
-    def credentials(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.cdp.send("WebAuthn.getCredentials", {"authenticatorId": self.id})[
-            "credentials"
-        ]
-        return found
-
-    def replace(self, **changes: Any) -> None:
-        """Put a changed copy in place of the only credential."""
-        (one,) = self.credentials()
-        self.cdp.send("WebAuthn.clearCredentials", {"authenticatorId": self.id})
-        self.cdp.send(
-            "WebAuthn.addCredential", {"authenticatorId": self.id, "credential": {**one, **changes}}
-        )
 
 
 @pytest.fixture

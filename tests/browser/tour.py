@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page, Route
 
-from app.domain import users
+from app.domain import authenticators, users
 from app.web.brand_preview import make_link
 from tests.authenticator_app import AuthenticatorApp
 from tests.browser.second_factor import add_app
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
+from tests.browser.virtual_key import Key
+from tests.protocol import mailbag
 
 Stop = Callable[[Page, Site], None]
 TWO_FACTOR = "urn:watchword:acr:two-factor"
@@ -417,6 +419,12 @@ def _account_trusted(page: Page, site: Site) -> None:
     page.click("#devices")
 
 
+def _account_new_codes(page: Page, site: Site) -> None:
+    _protected(page, site)
+    page.goto(f"{site.base_url}/account/factors/recovery-codes")
+    page.wait_for_selector("h1")
+
+
 def _email_code(page: Page, site: Site) -> None:
     page.goto(site.people_url())
     page.fill("#username", "nobody in particular")
@@ -426,6 +434,114 @@ def _email_code(page: Page, site: Site) -> None:
 
 def _email_elsewhere(page: Page, site: Site) -> None:
     page.goto(f"{site.base_url}/interaction/{'x' * 43}/email/{'x' * 43}")
+
+
+def _way(page: Page, site: Site, way: str) -> None:
+    _enrol(page, site)
+    page.click(f"#way-{way}")
+
+
+def _enrol_passkey(page: Page, site: Site) -> None:
+    _way(page, site, "passkey")
+    page.wait_for_selector("#passkey")
+
+
+def _enrol_telephone(page: Page, site: Site) -> None:
+    _way(page, site, "sms")
+    page.wait_for_selector("#number")
+
+
+def _enrol_telephone_code(page: Page, site: Site) -> None:
+    _enrol_telephone(page, site)
+    page.fill("#number", "+49 170 1234567")
+    page.click("#send")
+    page.wait_for_selector("#code")
+
+
+def _with_telephone(page: Page, site: Site) -> None:
+    name = _newcomer(site)
+    with site.services.tenancy.session(site.demo.tenant.id, write=True) as session:
+        user = users.find_by_login(session, name)
+        assert user is not None
+        authenticators.add_phone(session, user.id, number="+491701234567")
+    page.goto(site.authorize_url("own"))
+    sign_in(page, name)
+    page.wait_for_selector("#send")
+
+
+def _factor_sent(page: Page, site: Site) -> None:
+    _with_telephone(page, site)
+    page.click("#send")
+    page.wait_for_selector("#code")
+
+
+def _with_passkey(page: Page, site: Site) -> str:
+    """Somebody with a passkey in this browser, looking at their passkeys. Nothing is filled in by itself any more."""
+    name = _newcomer(site)
+    Key(page)
+    page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+    page.goto(f"{site.base_url}/account/passkeys")
+    sign_in(page, name)
+    page.click("#add")
+    page.fill("#name", "My laptop")
+    page.click("#passkey")
+    page.click("[value=saved]")
+    page.wait_for_selector("#add")
+    return name
+
+
+def _account_passkeys(page: Page, site: Site) -> None:
+    _with_passkey(page, site)
+
+
+def _factor_passkey(page: Page, site: Site) -> None:
+    name = _with_passkey(page, site)
+    page.context.clear_cookies()
+    page.goto(site.authorize_url("own"))
+    sign_in(page, name)
+    page.wait_for_selector("#passkey")
+
+
+def _factor_password(page: Page, site: Site) -> None:
+    _email_here(page, site)
+    page.click("#verify")
+    page.click("#way-password")
+    page.wait_for_selector("#password")
+
+
+def _change_password(page: Page, site: Site) -> None:
+    name = _newcomer(site)
+    with site.services.tenancy.session(site.demo.tenant.id, write=True) as session:
+        user = users.find_by_login(session, name)
+        assert user is not None
+        user.must_change_password = True
+    page.goto(site.authorize_url("own"))
+    sign_in(page, name)
+    page.wait_for_selector(".strength", state="attached")
+
+
+def _email_here(page: Page, site: Site) -> None:
+    name = f"hana-{secrets.token_hex(4)}"
+    with site.services.tenancy.session(site.people().id, write=True) as session:
+        password = site.services.passwords.hash(PASSWORD)
+        user = users.create(
+            session, username=name, email=f"{name}@example.com", email_verified=True, password_hash=password
+        )
+        authenticators.add_phone(session, user.id, number="+491701234567")
+    page.goto(site.people_url())
+    page.fill("#username", name)
+    page.click("#by-email")
+    page.wait_for_selector("#code")
+    letter = mailbag.newest(site.services, site.people(), f"{name}@example.com")
+    page.goto(next(word for word in letter.text.split() if "/interaction/" in word))
+
+
+def _form_post(page: Page, site: Site) -> None:
+    # The page as it is where no script sends it on.
+    page.route("**/form_post.js*", lambda route: route.abort())
+    page.goto(site.authorize_url("own", response_mode="form_post"))
+    sign_in(page)
+    page.wait_for_selector("#form-post")
 
 
 def _device(page: Page, site: Site) -> None:
@@ -468,6 +584,18 @@ TOUR: dict[str, Stop] = {
     "factor-recovery": _factor_recovery,
     "email-code": _email_code,
     "email-elsewhere": _email_elsewhere,
+    "email-here": _email_here,
+    "enrol-passkey": _enrol_passkey,
+    "enrol-telephone": _enrol_telephone,
+    "enrol-telephone-code": _enrol_telephone_code,
+    "factor-passkey": _factor_passkey,
+    "factor-telephone": _with_telephone,
+    "factor-sent": _factor_sent,
+    "factor-password": _factor_password,
+    "change-password": _change_password,
+    "account-passkeys": _account_passkeys,
+    "account-new-codes": _account_new_codes,
+    "form-post": _form_post,
     "account-factors": _account_factors,
     "account-trusted-devices": _account_trusted,
     "consent": _consent,
@@ -524,3 +652,12 @@ TOUR: dict[str, Stop] = {
     "own-markup": _own_markup,
     "brand-preview": _brand_preview,
 }
+
+
+def visit(page: Page, site: Site, name: str) -> None:
+    """Go to a stop, and note which page it is."""
+    site.rendered.clear()
+    TOUR[name](page, site)
+    page.wait_for_load_state("load")
+    if site.rendered:
+        site.toured |= site.rendered[-1]

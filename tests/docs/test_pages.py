@@ -28,9 +28,11 @@ VARIABLE = re.compile(rf"\b{PREFIX}[A-Z_]*[A-Z]")
 
 
 def rows(page: Page) -> list[list[str]]:
-    """The rows of the page's first table, cells without their margins."""
+    """The rows of the page's tables, cells without their margins."""
     lines = [line for line in page.text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    rules = {number for number, line in enumerate(lines) if line.startswith("|-")}
+    body = [line for number, line in enumerate(lines) if not {number, number + 1} & rules]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in body]
 
 
 def named(page: Page) -> str:

@@ -1,5 +1,7 @@
 """E-mails as text and HTML of the same parts, with links below the issuer alone."""
 
+import dataclasses
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +72,34 @@ def test_links_are_the_issuers_whatever_the_request_says(app: Flask) -> None:
         assert mails.link(at(), "start") == "https://id.example.com/t/acme/"
     with app.app_context():
         assert mails.link(at(), "first_admin", token="a") == "https://id.example.com/t/acme/first-admin/a"
+
+
+@pytest.mark.parametrize("template", templates())
+@pytest.mark.parametrize(("language", "direction"), [("de", "ltr"), ("ar", "rtl")])
+def test_every_mail_is_in_the_readers_language(
+    app: Flask, template: str, language: str, direction: str
+) -> None:
+    """Subject and every paragraph, with the frame that goes with them."""
+    with app.app_context():
+        subject, text, html = mails.render(at(), template, language, **VALUES)
+        english, plain, _ = mails.render(at(), template, "en", **VALUES)
+    assert f'<html lang="{language}" dir="{direction}">' in html
+    assert subject != english
+    said = {line for line in text.splitlines() if len(line) > 20 and "://" not in line}
+    assert said
+    assert said.isdisjoint(plain.splitlines())
+    if language == "ar":
+        assert re.search("[\u0621-\u064a]", subject + text)
+
+
+def test_a_mail_looks_like_the_tenant(app: Flask) -> None:
+    said = {"branding": {"name": "Loud & Clear", "colours": {"brand": "#c2185b"}}}
+    loud = dataclasses.replace(at(), settings=TenantSettings.model_validate(said))
+    with app.app_context():
+        _, text, html = mails.render(loud, "reset_password", "en", **VALUES)
+    assert "#c2185b" in html
+    assert "Loud &amp; Clear" in html
+    assert "Loud & Clear" in text
 
 
 def test_an_unknown_language_is_english(app: Flask) -> None:
