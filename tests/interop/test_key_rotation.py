@@ -1,10 +1,14 @@
 """Rotating and revoking signing keys of a running server: every process of it goes along, and no token fails by it."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from app.infra import jose
+from app.infra.key_tables import SigningKey
 from tests.interop import deployment
 from tests.live import LiveServer
 from tests.servers import wait_until
@@ -77,6 +81,38 @@ def test_a_rotation_reaches_every_worker_and_fails_nobody(running: LiveServer) -
     assert signing(running) <= known, "relying parties knew it already"
     assert old <= published(running)
     assert active(running, before) == {True}
+
+
+def test_a_rotation_by_schedule_reaches_every_worker(running: LiveServer) -> None:
+    """Ninety days on, the background worker's job: each key one step, on record, and no token fails by it."""
+    from app import housekeeping, wiring
+
+    before, old, known = token(running), signing(running), published(running)
+    services = wiring.build(running.settings)
+    try:
+        tenant = services.tenants.default()
+        with services.tenancy.session(tenant.id, write=True) as session:
+            for row in session.scalars(select(SigningKey)):
+                row.created_at -= timedelta(days=91)
+                row.activated_at = row.activated_at and row.activated_at - timedelta(days=91)
+        housekeeping.keep_keys(services)
+        housekeeping.keep_keys(services)
+    finally:
+        services.close()
+    wait_until(lambda: signing(running).isdisjoint(old), seconds=5, what="every worker signing anew")
+    assert signing(running) <= known, "relying parties knew it already"
+    assert old <= published(running)
+    assert active(running, before) == {True}
+
+    def on_record() -> set[str]:
+        told = [
+            json.loads(line)
+            for line in running.watchword("audit", "tail", "-n", "1000", "--json").splitlines()
+        ]
+        found = [event["data"] for event in told if event["event"] == "key.rotated"]
+        return {data["algorithm"] for data in found if data.get("via") == "schedule"}
+
+    wait_until(lambda: on_record() >= {"ES256", "RS256", "EdDSA"}, seconds=10, what="the record of it")
 
 
 def test_a_revoked_key_is_gone_in_every_worker(running: LiveServer) -> None:
