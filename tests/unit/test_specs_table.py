@@ -13,7 +13,8 @@ SPECIFICATIONS = """
     RFC 6749|RFC 6750|RFC 7009|RFC 7517|RFC 7523|RFC 7591|RFC 7592|RFC 7636|RFC 7662|RFC 8252|RFC 8414|RFC 8707|
     RFC 9068|RFC 9101|RFC 9126|RFC 9207|RFC 9396|RFC 9700|JWT Secured Authorization Response Mode|
     OpenID Connect Core|OpenID Connect Discovery|OpenID Connect Dynamic Client Registration|RP-Initiated Logout|
-    Form Post|section 0|section 2|sections 1 and 4|section 3|section 5|section 6|section 10|section 11
+    Back-Channel Logout|Front-Channel Logout|Form Post|
+    section 0|section 2|sections 1 and 4|section 3|section 5|section 6|section 7|section 8|section 10|section 11
     """
 
 
