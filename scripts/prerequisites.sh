@@ -17,6 +17,7 @@ need apache2 command -v apache2
 need libapache2-mod-auth-openidc test -e /usr/lib/apache2/modules/mod_auth_openidc.so
 need libapache2-mod-oauth2 test -e /usr/lib/apache2/modules/mod_oauth2.so
 need libnginx-mod-http-js test -e /usr/lib/nginx/modules/ngx_http_js_module.so
+need oidc-agent-cli command -v oidc-agent
 need nodejs command -v node
 need npm command -v npm
 need openssl command -v openssl

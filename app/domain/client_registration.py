@@ -122,14 +122,16 @@ def _check_redirects(found: dict[str, Any]) -> None:
     for uri in redirects:
         if fault := redirect_uri_fault(uri):
             raise _bad_redirect(f"{ascii(uri)[:300]}: {fault}")
-    of_an_app = bool(redirects) and not any(uri.lower().startswith("https:") for uri in redirects)
-    # Many who write installed applications do not say so; what they register does.
-    kind = found.setdefault("application_type", "native" if of_an_app else "web")
-    if kind == "web":
+    implicit = "implicit" in found["grant_types"]
+    installed = bool(redirects) and not any(uri.lower().startswith("https:") for uri in redirects)
+    if found.setdefault("application_type", "web") == "web" and installed and not implicit:
+        # Many who write installed applications do not say so, or say otherwise; what they register tells.
+        found["application_type"] = "native"
+    if found["application_type"] == "web":
         for uri in redirects:
             if not uri.lower().startswith("https:"):
                 raise _bad_redirect(f"{uri}: a web application's redirect URIs are https")
-            if "implicit" in found["grant_types"] and uris.is_loopback_uri(uri):
+            if implicit and uris.is_loopback_uri(uri):
                 raise _bad_redirect(f"{uri}: tokens are not sent to this machine by way of the browser")
 
 

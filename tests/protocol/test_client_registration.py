@@ -144,8 +144,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"redirect_uris": ["http://rp.example/cb"]}, REDIRECT),
     ({"redirect_uris": ["https://*.rp.example/cb"]}, REDIRECT),
     ({"redirect_uris": ["javascript:alert(1)"]}, REDIRECT),
-    ({"redirect_uris": ["http://127.0.0.1/cb"], "application_type": "web"}, REDIRECT),
-    ({"redirect_uris": ["com.example.app:/cb"], "application_type": "web"}, REDIRECT),
     ({"redirect_uris": ["https://rp.example/cb", "http://127.0.0.1/cb"]}, REDIRECT),
     ({"redirect_uris": []}, METADATA),
     ({"redirect_uris": "https://rp.example/cb"}, METADATA),
@@ -264,8 +262,9 @@ def test_legacy_response_types_where_the_tenant_has_them(services: Services, app
     found = registry.register(response_types=["token id_token", "code"]).told
     assert found["response_types"] == ["id_token token", "code"]
     assert set(found["grant_types"]) == {"authorization_code", "implicit"}
-    local = registry.post(response_types=["id_token"], redirect_uris=["https://localhost/cb"])
-    refused(local, REDIRECT)
+    for uri in ("https://localhost/cb", "http://127.0.0.1/cb"):
+        for members in ({}, {"application_type": "web"}):
+            refused(registry.post(response_types=["id_token"], redirect_uris=[uri], **members), REDIRECT)
 
 
 def test_type_of_application_follows_from_its_redirect_uris(registry: Registry) -> None:
@@ -276,7 +275,8 @@ def test_type_of_application_follows_from_its_redirect_uris(registry: Registry) 
         ("com.example.app:/cb", "native"),
         (CALLBACK, "web"),
     ):
-        assert registry.register(redirect_uris=[uri]).told["application_type"] == kind
+        for members in ({}, {"application_type": "web"}):
+            assert registry.register(redirect_uris=[uri], **members).told["application_type"] == kind
     assert registry.register(application_type="native", redirect_uris=[CALLBACK]).client_id
 
 
