@@ -17,6 +17,11 @@ SPECIFICATIONS = """
     section 0|section 2|sections 1 and 4|section 3|section 5|section 6|section 7|section 8|section 10|section 11
     """
 
+CRITERIA = """
+    MCP-01 MCP-02 MCP-03 MCP-04 MCP-05 MCP-06 MCP-08 MCP-09 MCP-10 MCP-11 MCP-13 TX-01 TX-02 TX-03 TX-04 TX-05 CA-01
+    CA-02 CA-03 CA-06 RAR-01 REV-01 F2-01 F2-02 OIDC-01 DEV-01
+    """
+
 
 @lru_cache
 def names_in(file: str) -> frozenset[str]:
@@ -51,3 +56,9 @@ def test_every_specification_has_a_table() -> None:
     headings = "\n".join(line for line in TABLE.splitlines() if line.startswith("## "))
     for name in (part.strip() for part in SPECIFICATIONS.split("|")):
         assert name in headings, name
+
+
+def test_every_criterion_has_a_row() -> None:
+    section = TABLE.partition("## Acceptance criteria\n")[2].partition("\n## ")[0]
+    listed = {line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")}
+    assert set(CRITERIA.split()) <= listed
