@@ -4,6 +4,7 @@ The authority of the clients is made here; `requests` opens the connections, wit
 """
 
 import contextlib
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -340,6 +341,22 @@ def test_tls_of_our_own_asks_for_certificates(
             assert world.post("/token", None, form, **forged).status_code == 401
             with contextlib.suppress(requests.RequestException):
                 assert world.post("/token", certified(), form).status_code != 200
+            assert spoken(port, site, "ECDHE-ECDSA-AES128-GCM-SHA256")
+            for cipher in ("ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-CCM8"):
+                assert not spoken(port, site, cipher), cipher
+
+
+def spoken(port: int, site: Site, cipher: str) -> bool:
+    """Whether a server speaks TLS 1.2 with this cipher."""
+    context = ssl.create_default_context(cafile=str(site.root))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+    except (ssl.SSLError, ConnectionError):
+        return False
+    return True
 
 
 def test_granian_refuses_to_pretend(
