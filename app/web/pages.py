@@ -66,7 +66,9 @@ def cookies() -> Cookies:
 
 def reference() -> str:
     """The request's id: what a person quotes and the log finds."""
-    found: str = request.environ.get("watchword.request_id", "-") if has_request_context() else g.reference
+    found: str = (
+        request.environ.get("watchword.request_id", "-") if has_request_context() else g.get("reference", "-")
+    )
     return found
 
 

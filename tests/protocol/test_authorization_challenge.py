@@ -347,7 +347,6 @@ class TestSigningIn:
         bank = Bank.open(services, tenant, http, first_party=True, authorization_challenge=True)
         form = {
             **bank.assertion(),
-            "response_type": "code",
             "request": bank.object(scope="openid email", redirect_uri=None),
             "username": "alice",
             "password": PASSWORD,

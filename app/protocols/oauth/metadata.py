@@ -62,6 +62,7 @@ _ALIASED = frozenset(
         "userinfo_endpoint",
         "pushed_authorization_request_endpoint",
         "device_authorization_endpoint",
+        "authorization_challenge_endpoint",
         "registration_endpoint",
     }
 )

@@ -31,6 +31,9 @@ from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories, D
 _OWN = (PARAMETERS - {"client_id"}) | challenges.PARAMETERS | {"auth_session"}
 """Parameters that are no part of the authorization request."""
 
+_BEGIN = frozenset({"response_type", "request"})
+"""What makes a request an authorization request. A request object may hold the response type (RFC 9101 section 5)."""
+
 log = logging.getLogger("watchword.challenge")
 
 
@@ -72,7 +75,8 @@ class AuthorizationChallenge:
         typed = Typed.read(request.form)
         name = request.form.get("auth_session")
         stored = self._look_up(exchange, name)
-        draft = self._checked(request, client, binding) if "response_type" in request.form else None
+        begins = not _BEGIN.isdisjoint(request.form)
+        draft = self._checked(request, client, binding) if begins else None
         if draft is not None:
             for operation, case in draft.first_uses:
                 exchange.trip.add(operation, case)
