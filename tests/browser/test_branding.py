@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.site import Site
 from tests.browser.tour import sign_in
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -34,14 +35,19 @@ def test_first_page_is_small_and_nobody_elses(page: Page, site: Site, path: str)
 def test_the_brand_is_seen(page: Page, site: Site) -> None:
     page.goto(f"{site.base_url}/t/loud/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome back")
-    assert page.evaluate("document.querySelector('.logo').naturalWidth") > 0
+    logo = page.locator(".logo")
+    expect(logo).to_be_visible()
+    box = logo.bounding_box()
+    # Its SVG has a shape and no size.
+    assert box is not None
+    assert (box["width"], box["height"]) == (180, 48)
     assert (
         page.evaluate("getComputedStyle(document.querySelector('#sign-in')).backgroundColor")
         == "rgb(194, 24, 91)"
     )
     assert page.get_by_role("link", name="Legal notice").is_visible()
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.querySelector('.logo').currentSrc.includes('logo-dark')")
+    wait_until(lambda: "logo-dark" in logo.evaluate("e => e.currentSrc"), seconds=5, what="the dark logo")
 
 
 def test_own_markup_stays_in_its_box(page: Page, site: Site) -> None:
