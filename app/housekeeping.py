@@ -5,8 +5,15 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
-from app.domain import account_deletion, client_secrets, registered_clients
-from app.domain.models import AdminLink, InitialAccessToken, MailboxMessage, OneTimeLink, RefreshFamily
+from app.domain import account_deletion, client_secrets, registered_clients, session_notices
+from app.domain.models import (
+    AdminLink,
+    InitialAccessToken,
+    MailboxMessage,
+    OneTimeLink,
+    OutboxMessage,
+    RefreshFamily,
+)
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit_appender import AuditAppender
@@ -118,3 +125,6 @@ def _remove_spent(services: Services) -> None:
         session.execute(delete(OneTimeLink).where(OneTimeLink.expires_at < before))
         session.execute(delete(InitialAccessToken).where(InitialAccessToken.expires_at < before))
         session.execute(delete(MailboxMessage).where(MailboxMessage.created_at < before))
+        # An application that never answers would gather one for each sign-out.
+        stale = (OutboxMessage.topic == session_notices.TOPIC, OutboxMessage.dead_at < before)
+        session.execute(delete(OutboxMessage).where(*stale))

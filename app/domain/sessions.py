@@ -183,7 +183,10 @@ class Sessions:
         return None if changed is None else (changed, _cookie(changed, secret))
 
     def add_client(self, tenant: TenantContext, session: BrowserSession, client_id: str) -> BrowserSession:
-        """Remember that a client took part in the session, so that it hears when the session ends."""
+        """Remember that a client took part in the session, so that the person sees it (`domain.session_views`).
+
+        Who is told that the session ends is read from the grants (`domain.session_notices`).
+        """
         if client_id in session.clients:
             return session
 

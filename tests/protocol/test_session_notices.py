@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from app import housekeeping
 from app.domain import account_access, session_notices, users
 from app.domain.models import OutboxMessage
 from app.domain.tenants import TenantContext
+from app.infra import outbox
+from app.infra.audit_appender import AuditAppender
 from app.kernel import clock
 from app.web.services import Services
 from tests.conftest import Http, new_tenant
@@ -247,3 +250,32 @@ def test_clients_of_the_device_and_implicit_flows_took_part_as_well(site: Site) 
     parties.new_code(site.services, site.tenant, party, site.user_id, session_id=sid)
     sign_out(site.second)
     assert site.notices == [("app", sid), (party.client_id, sid)]
+
+
+def test_an_applications_page_is_loaded_where_somebody_leaves(site: Site) -> None:
+    """The session of this browser ends with the account."""
+    uri = "https://app.example/leave"
+    new_public_client(site.services, site.tenant, "framed", frontchannel_logout_uri=uri)
+    site.first.through("framed")
+    page = leave(site.first)
+    assert f'<iframe src="{uri}"' in page.text
+    assert page.headers["Content-Security-Policy"].endswith(f"; frame-src {uri}")
+
+
+def test_notices_nobody_took_are_forgotten_after_a_while(site: Site) -> None:
+    """Dead letters of an application that never answers do not gather for ever; those of mail stay."""
+    sign_out(site.first)
+    with site.services.tenancy.session(site.tenant.id, write=True) as session:
+        outbox.put(session, "mail", "somebody", {})
+        session.execute(update(OutboxMessage).values(dead_at=clock.now()))
+    jobs = housekeeping.jobs(
+        site.services, AuditAppender(site.services.tenancy, site.services.state, (), consumer="t")
+    )
+    (remove_spent,) = [job for name, _, job in jobs if name == "spent rows"]
+    remove_spent()
+    assert len(site.notices) == 2
+    with time_machine.travel(clock.now() + housekeeping.KEPT_AFTER_EXPIRY + timedelta(minutes=1), tick=True):
+        remove_spent()
+    assert site.notices == []
+    with site.services.tenancy.session(site.tenant.id) as session:
+        assert session.scalar(select(OutboxMessage.topic).where(OutboxMessage.topic == "mail")) == "mail"

@@ -27,6 +27,5 @@ def frames(tenant: TenantContext, clients: ClientDirectory, parts: Iterable[Part
 def source(frame: str) -> str:
     """What a Content-Security-Policy calls the address (CSP Level 3 section 2.3.1): it has no query there."""
     parts = urlsplit(frame)
-    # Both would end the directive.
-    path = parts.path.replace(";", "%3B").replace(",", "%2C")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    # Either would end the directive.
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".replace(";", "%3B").replace(",", "%2C")
