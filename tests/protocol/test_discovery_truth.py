@@ -25,6 +25,7 @@ from app.infra.signing import SigningKeyHandle
 from app.infra.tenancy import SystemReason
 from app.kernel import clock
 from app.protocols.oauth import dpop
+from app.protocols.oauth.metadata import _ALIASED as ALIASED
 from app.protocols.oauth.metadata import ID_TOKEN_CLAIMS
 from app.protocols.oauth.steps.authentication import DISPLAYS
 from app.web.services import Services
@@ -181,18 +182,10 @@ EXERCISED: dict[str, dict[str, str]] = {
         "": "protocol/test_device.py::test_a_device_gets_its_codes_and_where_to_go"
     },
     "registration_endpoint": {"": "protocol/test_client_registration.py::test_answer"},
-    "mtls_endpoint_aliases": every(
-        (
-            "token_endpoint",
-            "revocation_endpoint",
-            "introspection_endpoint",
-            "userinfo_endpoint",
-            "pushed_authorization_request_endpoint",
-            "device_authorization_endpoint",
-            "registration_endpoint",
-        ),
-        HERE + "test_every_alias_answers",
-    ),
+    "authorization_challenge_endpoint": {
+        "": "protocol/test_authorization_challenge.py::TestSigningIn::test_name_and_password"
+    },
+    "mtls_endpoint_aliases": every(sorted(ALIASED), HERE + "test_every_alias_answers"),
 }
 """Every member and value discovery may offer, and the test that makes use of it."""
 
@@ -209,7 +202,7 @@ def settle(services: Services, tenant: TenantContext, **settings: Any) -> None:
 
 @pytest.fixture(scope="module")
 def certain(_shared_services: Services) -> TokenSide:
-    """A tenant of a deployment that believes a proxy about certificates."""
+    """A tenant of a deployment that believes a proxy about certificates, with something of every kind."""
     from app.protocols.oauth.dpop import Dpop
     from app.protocols.oauth.sender import Sender
 
@@ -223,11 +216,21 @@ def certain(_shared_services: Services) -> TokenSide:
     sender = Sender(Dpop(shared.deployment_secrets.pepper), MTLS_URL)
     services = dataclasses.replace(shared, settings=settings, sender=sender)
     tenant = new_tenant(services)
-    return TokenSide(services, tenant, Http(create_app(settings, services=services), tenant))
+    found = TokenSide(services, tenant, Http(create_app(settings, services=services), tenant))
+    Issuer("https://ci.example").trusted_by(services, tenant)
+    with services.tenancy.session(tenant.id, write=True) as session:
+        session.add(AuthorizationDetailsType(type="payment", schema={}, words={"en": "Pay"}, resource=None))
+    found.client(
+        first_party=True,
+        authorization_challenge=True,
+        application_type="native",
+        token_endpoint_auth_method="none",
+    )
+    return found
 
 
 def turn_everything_on(side: TokenSide) -> None:
-    """Whatever a tenant may have."""
+    """Whatever a tenant may decide."""
     services, tenant = side.services, side.tenant
     settle(
         services,
@@ -238,10 +241,6 @@ def turn_everything_on(side: TokenSide) -> None:
         languages={"offered": ["en", "de", "ar"]},
         profile="fapi2-message-signing",
     )
-    Issuer("https://ci.example").trusted_by(services, tenant)
-    with services.tenancy.session(tenant.id, write=True) as session:
-        session.add(AuthorizationDetailsType(type="payment", schema={}, words={"en": "Pay"}, resource=None))
-    services.versions.touch()
 
 
 def offered(http: Http) -> Iterator[tuple[str, str]]:
@@ -423,7 +422,7 @@ def test_every_algorithm_of_assertions(certain: TokenSide, alg: str) -> None:
 def test_every_alias_answers(certain: TokenSide) -> None:
     """At the address that asks for certificates, each by its own endpoint (RFC 8705 section 5)."""
     settle(certain.services, certain.tenant, registration={"clients": "open"})
-    aliases = certain.http.get(DOCUMENTS[0]).json["mtls_endpoint_aliases"]
+    aliases = certain.http.get(DOCUMENTS[1]).json["mtls_endpoint_aliases"]
     assert set(aliases) == set(EXERCISED["mtls_endpoint_aliases"])
     host = MTLS_URL.removeprefix("https://")
     for member, url in aliases.items():
