@@ -14,12 +14,13 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.domain import admin_links, invitations, one_time_links
+from app.domain import admin_links, initial_tokens, invitations, one_time_links, tenants
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Authenticator, Consent, MailboxMessage, Role
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
+from app.infra.tenancy import SystemReason
 from app.kernel import clock
 from app.web.brand_preview import make_link
 from app.web.endpoints import EDGE, ENDPOINTS
@@ -108,7 +109,9 @@ def make_side(services: Services, app: Flask, mark: str) -> Side:
     )
     admin = parties.new_user(services, tenant, role="admin")
     http = Http(app, tenant)
-    code = parties.new_code(services, tenant, svc, admin, f"openid {SCOPES}", resources=(tenant.issuer,))
+    code = parties.new_code(
+        services, tenant, svc, admin, f"openid {SCOPES}", resources=(tenant.issuer,), **parties.TWO_FACTORS
+    )
     answer = http.post("/token", form=code.form(), headers=svc.basic)
     assert answer.status_code == 200, answer.text
     token = answer.json["access_token"]
@@ -255,6 +258,55 @@ def device_authorization(world: World) -> list[TestResponse]:
     assert polled.json["error"] == "invalid_grant"
     assert world.a.fresh().post("/token", form=form).json["error"] == "authorization_pending"
     return [stolen, polled]
+
+
+def client_registration(world: World) -> list[TestResponse]:
+    """A's initial access token registers nothing at B, and has lost nothing by the attempt."""
+    token = initial_token(world.a)
+    said, headers = {"redirect_uris": [REDIRECT_URI]}, {"Authorization": f"Bearer {token}"}
+    let_clients_register(world)
+    stolen = world.thief().post("/register", json=said, headers=headers)
+    assert stolen.status_code == 401
+    assert world.a.fresh().post("/register", json=said, headers=headers).status_code == 201
+    return [stolen]
+
+
+def client_configuration(world: World) -> list[TestResponse]:
+    """A's client and its token are nothing at B, whatever is done with them."""
+    let_clients_register(world)
+    headers = {"Authorization": f"Bearer {initial_token(world.a)}"}
+    made = world.a.fresh().post("/register", json={"redirect_uris": [REDIRECT_URI]}, headers=headers).json
+    mine = {"Authorization": f"Bearer {made['registration_access_token']}"}
+    path, said = (
+        f"/clients/{made['client_id']}",
+        {"client_id": made["client_id"], "redirect_uris": [REDIRECT_URI]},
+    )
+    thief = world.thief()
+    answers = [
+        thief.get(path, headers=mine),
+        thief.request("PUT", path, headers=mine, json=said),
+        thief.request("DELETE", path, headers=mine),
+    ]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert world.a.fresh().get(path, headers=mine).status_code == 200
+    return answers
+
+
+def initial_token(side: Side) -> str:
+    """What lets its bearer register one client."""
+    pepper = side.services.deployment_secrets.pepper()
+    with side.services.tenancy.session(side.tenant.id, write=True) as session:
+        return initial_tokens.create(session, pepper, name=MARK, max_uses=1, seconds=600, by=None)[1]
+
+
+def let_clients_register(world: World) -> None:
+    """At both tenants, with an initial access token."""
+    with world.a.services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        for side in (world.a, world.b):
+            row = tenants.find(session, side.tenant.slug)
+            assert row is not None
+            tenants.update_settings(row, {"registration": {"clients": "token"}})
+    world.a.services.versions.touch()
 
 
 def device(world: World) -> list[TestResponse]:
@@ -654,6 +706,8 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "par": par,
     "authorization_challenge": authorization_challenge,
     "device_authorization": device_authorization,
+    "client_registration": client_registration,
+    "client_configuration": client_configuration,
     "device": device,
     "device_done": device_page("/device/done"),
     "device_refused": device_page("/device/refused"),
@@ -700,6 +754,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "recover_step": one_time_link(one_time_links.RECOVER, "/recover", "POST"),
     "email_link": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "GET"),
     "email_link_step": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "POST"),
+    "webauthn": not_offered("/.well-known/webauthn"),
     "register": not_offered("/register"),
     "register_address": interaction_page("register", "GET"),
     "register_address_step": interaction_page("register", "POST"),
@@ -723,6 +778,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "api.revoke_invitation": somebody_elses("/api/v1/invitations/<invitation>", "DELETE"),
     "api.disable_user": somebody_elses("/api/v1/users/<user>/disable"),
     "api.enable_user": somebody_elses("/api/v1/users/<user>/enable"),
+    "api.sign_out_user": somebody_elses("/api/v1/users/<user>/sign-out"),
     "api.unlock_user": somebody_elses("/api/v1/users/<user>/unlock"),
     "api.recover_user": somebody_elses("/api/v1/users/<user>/recovery"),
     "api.me": api("/api/v1/me"),

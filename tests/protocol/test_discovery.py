@@ -137,7 +137,7 @@ def test_values_are_those_the_code_goes_by(side: TokenSide) -> None:
         assert "none" not in document["introspection_endpoint_auth_methods_supported"]
     assert set(openid["prompt_values_supported"]) == authentication.PROMPTS
     assert openid["acr_values_supported"] == list(ACR_VALUES)
-    assert openid["ui_locales_supported"] == ["en"]
+    assert openid["ui_locales_supported"] == ["en", "ar", "de"]
 
 
 def test_what_is_not_offered_is_not_said(side: TokenSide) -> None:

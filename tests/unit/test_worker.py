@@ -245,7 +245,14 @@ def test_housekeeping_does_every_job(services: "Services", tenant: "TenantContex
         assert every_seconds > 0
         job()
         names.append(name)
-    assert names == ["state expiry", "key maintenance", "audit retention", "spent rows"]
+    assert names == [
+        "state expiry",
+        "key maintenance",
+        "audit retention",
+        "leavers",
+        "registered clients",
+        "spent rows",
+    ]
     with services.tenancy.session(tenant.id) as session:
         assert [message.subject for message in mail.mailbox(session)] == ["new"]
         assert audit_chain.tail(session) == []
