@@ -118,7 +118,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Claims about the person (OpenID Connect Core section 5.3).",
     ),
     Endpoint(
-        "registration",
+        "client_registration",
         "/register",
         POST,
         EDGE,

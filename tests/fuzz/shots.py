@@ -103,7 +103,9 @@ class Shot:
             environ["HTTP_AUTHORIZATION"] = world.party.basic["Authorization"]
         if self.target.bearer:
             environ["HTTP_AUTHORIZATION"] = "Bearer " + world.value(Fresh("access"))
-        if self.method in ("POST", "PATCH") or body:
+        if setting.bearer:
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {setting.bearer}"
+        if self.method in ("POST", "PATCH", "PUT") or body:
             usual = "application/json" if self.target.json_body else FORM
             environ["CONTENT_TYPE"] = self.content_type if self.content_type is not None else usual
             environ["CONTENT_LENGTH"] = self.length if self.length is not None else str(len(body))
@@ -137,6 +139,7 @@ def encode_json(pairs: tuple[tuple[str, Value], ...], setting: Setting, world: W
     for name, value in pairs:
         if isinstance(value, Raw):
             return b'{"' + value.sent
+        value = setting.form.get(name, "") if value == "" and name in setting.form else value
         sent[name] = world.value(value) if isinstance(value, Fresh) else _typed(value)
     return json.dumps(sent).encode()
 
@@ -203,7 +206,7 @@ def shots(draw: st.DrawFn, target: Target) -> Shot:
         "target": target,
         "method": method,
         "pairs": draw(_pairs(target)),
-        "in_query": method not in ("POST", "PATCH"),
+        "in_query": method not in ("POST", "PATCH", "PUT"),
         "segments": (wanted, *([None] * (chosen - 1))) if chosen else (),
         "address": draw(_ADDRESSES),
     }

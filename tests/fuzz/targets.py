@@ -130,6 +130,26 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "requested_token_type": _TOKEN_TYPES,
     "subject_token": values.tokens("access", "opaque", "refresh", "id_token", "code"),
     "subject_token_type": _TOKEN_TYPES,
+    "application_type": st.sampled_from(["web", "native", "desktop"]),
+    "authorization_details_types": values.json_bombs(),
+    "client_name": st.sampled_from(["A client", "n" * 201, values.MARK + "<i>"]),
+    "contacts": values.json_bombs(),
+    "grant_types": st.sampled_from(['["authorization_code"]', '["implicit"]', "[]", '["x"]', "[[]]", '[""]', "x"]),
+    "id_token_signed_response_alg": st.sampled_from(["RS256", "ES256", "none", "HS256"]),
+    "initiate_login_uri": values.uris(REGISTERED),
+    "jwks": values.json_bombs(),
+    "jwks_uri": values.uris(REGISTERED),
+    "logo_uri": values.uris(REGISTERED),
+    "redirect_uris": st.sampled_from(
+        [f'["{REDIRECT_URI}"]', '["http://127.0.0.1/cb"]', '["x"]', "[]", "[1]", '["https://[::1/"]', "{}", "x"]
+    ),
+    "request_uris": st.sampled_from([f'["{REDIRECT_URI}#x"]', '["x"]', "[1]", "{}", '["https://[::1/"]']),
+    "response_types": st.sampled_from(['["code"]', '["id_token token"]', '["code code"]', "[]", '[""]', "[{}]", "x"]),
+    "software_statement": values.tokens("id_token", "access"),
+    "subject_type": st.sampled_from(["public", "pairwise", "private"]),
+    "token_endpoint_auth_method": st.sampled_from(
+        ["none", "client_secret_basic", "client_secret_jwt", "private_key_jwt", "tls_client_auth", "x"]
+    ),
     "user_code": st.sampled_from(["WDJB-MJHT", "wdjbmjht", "AAAA-AAAA", "é" * 8, "x" * 900]),
     "device_code": st.sampled_from(["d" * 43, "d" * 900, "é"]),
     "way": st.sampled_from(["totp", "sms", "email", "passkey", "password", "recovery", "x"]),
@@ -141,6 +161,11 @@ AUTHORIZATION = tuple(
     """client_id redirect_uri response_type scope state nonce response_mode code_challenge code_challenge_method prompt
     max_age acr_values login_hint id_token_hint ui_locales claims_locales claims display resource request request_uri
     registration authorization_details dpop_jkt""".split()
+)
+METADATA = tuple(
+    """redirect_uris grant_types response_types token_endpoint_auth_method jwks jwks_uri logo_uri client_name
+    application_type subject_type initiate_login_uri software_statement id_token_signed_response_alg request_uris scope
+    contacts authorization_details_types""".split()
 )
 CLIENT = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 CHALLENGES = (
@@ -156,6 +181,8 @@ class Setting:
     segments: tuple[str, ...] = ()
     cookies: str = ""
     form: Mapping[str, str] = field(default_factory=dict)
+    bearer: str = ""
+    """A token of its own, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +218,15 @@ def _interaction(**changes: str) -> Callable[[World], Setting]:
         return Setting((found,), cookies, {"csrf_token": token})
 
     return make
+
+
+def _initial_token(world: World) -> Setting:
+    return Setting(bearer=world.value(Fresh("registration_token")))
+
+
+def _registered_client(world: World) -> Setting:
+    client_id, token = world.registered_client()
+    return Setting((client_id,), "", {"client_id": client_id}, token)
 
 
 def _admin_link(world: World) -> Setting:
@@ -352,6 +388,29 @@ TARGETS: tuple[Target, ...] = (
             "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
         },
         basic=True,
+        share=3,
+    ),
+    Target(
+        "client_registration",
+        ("POST",),
+        "/register",
+        METADATA,
+        {"redirect_uris": f'["{REDIRECT_URI}"]', "client_name": "A client"},
+        json_body=True,
+        setting=_initial_token,
+        share=4,
+    ),
+    Target(
+        "client_configuration", ("GET", "HEAD", "DELETE"), "/clients/{}", setting=_registered_client, share=2
+    ),
+    Target(
+        "client_configuration",
+        ("PUT",),
+        "/clients/{}",
+        (*METADATA, "client_id", "client_secret"),
+        {"client_id": "", "redirect_uris": f'["{REDIRECT_URI}"]'},
+        json_body=True,
+        setting=_registered_client,
         share=3,
     ),
     Target("device", ("GET",), "/device", ("user_code",), setting=_signed_in),
@@ -679,6 +738,7 @@ TARGETS: tuple[Target, ...] = (
         for action, path in (
             ("disable", "disable"),
             ("enable", "enable"),
+            ("sign_out", "sign-out"),
             ("unlock", "unlock"),
             ("recover", "recovery"),
         )

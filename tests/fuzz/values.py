@@ -23,6 +23,7 @@ Kind = Literal[
     "client_secret",
     "name",
     "address",
+    "registration_token",
 ]
 Damage = Literal["", "flip", "cut", "none", "header", "payload", "twice"]
 

@@ -9,7 +9,18 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from app.domain import admin_links, branding, clients, consents, invitations, one_time_links, tenants, users
+from app.domain import (
+    admin_links,
+    branding,
+    client_registration,
+    clients,
+    consents,
+    initial_tokens,
+    invitations,
+    one_time_links,
+    tenants,
+    users,
+)
 from app.domain.access import rbac
 from app.domain.assurance import ONE_FACTOR
 from app.domain.models import Consent, MailboxMessage
@@ -110,6 +121,22 @@ class World:
         native.begin()
         return native.auth_session or ""
 
+    def _registration_token(self) -> str:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            pepper = self.services.deployment_secrets.pepper()
+            return initial_tokens.create(session, pepper, name="", max_uses=1, seconds=3600, by=None)[1]
+
+    def registered_client(self) -> tuple[str, str]:
+        """A client that registered itself: its id, and its registration access token."""
+        tenant = self.services.tenants.by_id(self.tenant.id)
+        assert tenant is not None
+        metadata = client_registration.read({"redirect_uris": [REDIRECT_URI]}, tenant.settings)
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            made = self.services.registered_clients.register(
+                session, tenant, metadata, initial_token_id=None, statement_issuer=None
+            )
+        return made.client_id, made.token
+
     def session_cookie(self) -> str:
         """The Cookie header of the signed-in browser."""
         self.renew()
@@ -135,6 +162,7 @@ class World:
             "logout": self._logout_handle,
             "consent": self._consent_id,
             "client_secret": lambda: self.party.secret,
+            "registration_token": self._registration_token,
             "name": lambda: secrets.token_hex(8),
             "address": lambda: f"{secrets.token_hex(8)}@example.com",
         }
@@ -153,8 +181,16 @@ class World:
             resources = (OPAQUE_API,)
         elif "read" in scope.split():
             resources = (parties.API,)
+        factors = parties.TWO_FACTORS if "watchword:admin" in scope.split() else {}
         return parties.new_code(
-            self.services, self.tenant, self.party, self.user_id, scope, resources=resources, pkce=False
+            self.services,
+            self.tenant,
+            self.party,
+            self.user_id,
+            scope,
+            resources=resources,
+            pkce=False,
+            **factors,
         )
 
     def interaction(self, prompt: str = "consent", **changes: str) -> tuple[str, str, str]:
@@ -326,7 +362,8 @@ class World:
             if row is None:
                 raise AssertionError("no tenant")
             branded = branding.keep_pictures(session, row.id, {"branding": {"name": "Acme", "logo": LOGO}})
-            tenants.update_settings(row, {"registration": {"people": "open"}, **branded})
+            open_to = {"people": "open", "clients": "open", "client_rules": {"max_clients": 100_000}}
+            tenants.update_settings(row, {"registration": open_to, **branded})
             digest = lookup_hash(LOGO_URI)[:DIGEST_CHARACTERS]
             branding.keep(session, row.id, f"client:{APP}:{digest}", LOGO, source=LOGO_URI)
         self.services.versions.touch()

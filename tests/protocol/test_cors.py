@@ -8,7 +8,7 @@ from tests.protocol.token_side import TokenSide, side
 __all__ = ["side"]
 
 OPEN = {"openid_configuration", "oauth_metadata", "jwks", "par", "token", "revoke", "userinfo"}
-OPEN |= {"device_authorization", "registration", "client_configuration"}
+OPEN |= {"device_authorization", "client_registration", "client_configuration"}
 ORIGIN = {"Origin": "https://spa.example"}
 
 

@@ -158,7 +158,7 @@ def build(
         tenancy, state, registered, pepper, foreign, fetcher, on_change, tls_methods
     )
     return {
-        "registration": Registration(registration),
+        "client_registration": Registration(registration),
         "client_configuration": ClientConfiguration(registration),
         "par": PushedAuthorization(parts, directories),
         "authorization_challenge": AuthorizationChallenge(parts, directories, sign_in),

@@ -99,7 +99,7 @@ _ANSWERS: Mapping[str, str] = {
     "openid_configuration": "Metadata",
     "oauth_metadata": "Metadata",
     "jwks": "KeySet",
-    "registration": "ClientInformation",
+    "client_registration": "ClientInformation",
     "client_configuration": "ClientInformation",
 }
 _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
@@ -109,7 +109,7 @@ _SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
     "revoke": [{"client_basic": []}, {}],
     "introspect": [{"client_basic": []}, {}],
     "userinfo": [{"bearer": []}, {}],
-    "registration": [{"bearer": []}, {}],
+    "client_registration": [{"bearer": []}, {}],
     "client_configuration": [{"bearer": []}],
 }
 
@@ -240,9 +240,9 @@ _SEGMENTS: Mapping[str, dict[str, Any]] = {
     }
 }
 """What the last segment of a path names."""
-_OBJECTS: Mapping[str, str] = {"registration": "ClientMetadata", "client_configuration": "ClientMetadata"}
+_OBJECTS: Mapping[str, str] = {"client_registration": "ClientMetadata", "client_configuration": "ClientMetadata"}
 """What the JSON of a request's body is."""
-_MADE = frozenset({"par", "registration"})
+_MADE = frozenset({"par", "client_registration"})
 """Where something is made, so that the answer is 201."""
 
 
@@ -287,7 +287,10 @@ def _responses(endpoint: Endpoint, method: str) -> dict[str, Any]:
         done["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     if endpoint.name == "authorization_challenge":
         unmet = {"application/json": {"schema": {"$ref": "#/components/schemas/ChallengeUnmet"}}}
-        found["403"] = {"description": "The person has to show more, or go on in a browser.", "content": unmet}
+        found["403"] = {
+            "description": "The person has to show more, or go on in a browser.",
+            "content": unmet,
+        }
     if method == "DELETE":
         return {"204": {"description": "Done."}, **found}
     return {"201" if endpoint.name in _MADE else "200": done, **found}
