@@ -126,8 +126,10 @@ def _seat(step: Step) -> _Seat:
     session = None
     if (named := kept.get("session")) is not None:
         session = parts.sessions.resume(where, named[0], named[1], ip=step.ip)
-    known: Sequence[Any] | None = kept.get("device")
-    device = Device(*known) if known else Devices(parts.vault).open(where.id, step.typed.device, step.holder)
+    known: Sequence[Any] = kept.get("device") or ()
+    device = Device(*known)
+    if not device.people and step.typed.device:
+        device = Devices(parts.vault).open(where.id, step.typed.device, step.holder)
     at = _terminal(Origin(step.ip, step.user_agent, step.client.client_id), device, session)
     found = Interaction(
         step.flow,

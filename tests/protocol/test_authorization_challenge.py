@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -528,6 +529,35 @@ class TestStepUp:
         (event,) = events(services, tenant, "auth.step_up")
         assert event["client"] == "native"
 
+    def test_as_an_api_demands(
+        self, services: Services, tenant: TenantContext, app: Flask, alice: str
+    ) -> None:
+        """Section 7: what the challenge of a resource says is what the next request asks for."""
+        account = "watchword:account:write"
+        new_app(services, tenant, "account", scope=f"openid {account}")
+        native, authenticator = NativeApp(Http(app, tenant), "account"), add_totp(services, tenant, alice)
+        asked = {"scope": f"openid {account}", "resource": tenant.issuer}
+        more(native.sign_in(**asked))
+        token = native.tokens(native.send(totp=authenticator.code()))["access_token"]
+
+        def renew(token: str) -> TestResponse:
+            headers = {"Authorization": f"Bearer {token}"}
+            return native.http.post("/api/v1/me/recovery-codes", headers=headers)
+
+        assert renew(token).status_code == 201
+        most = tenant.settings.sessions.reauthenticate_for["security"]
+        with time_machine.travel(clock.now() + timedelta(seconds=most + 60), tick=True):
+            token = native.tokens(native.begin(**asked))["access_token"]
+            challenge = renew(token).headers["WWW-Authenticate"]
+            assert 'error="insufficient_user_authentication"' in challenge
+            found = re.search(r'max_age="(\d+)"', challenge)
+            assert found
+            more(native.begin(**asked, max_age=found[1]))
+            more(native.password())
+            codes = add_recovery_codes(services, tenant, alice)
+            token = native.tokens(native.send(recovery_code=codes[0]))["access_token"]
+            assert renew(token).status_code == 201
+
     def test_nothing_missing(self, native: NativeApp) -> None:
         native.sign_in()
         assert native.begin(scope="openid email").status_code == 200
@@ -728,6 +758,9 @@ class TestGuessing:
         assert int(answer.headers["Retry-After"]) > 60
         assert answer.json["auth_session"]
         assert "account.locked" in reasons(services, tenant, "auth.login.fail")
+        late = NativeApp(native.http)
+        late.begin()
+        assert late.password(device=owner.device).status_code == 200
         # Whoever signed in at this application before still gets in; what tells so is worth nothing elsewhere.
         again = NativeApp(native.http, device=owner.device)
         assert again.sign_in().status_code == 200
