@@ -18,7 +18,7 @@ from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenants import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
-from app.infra import breached, database, mail, sms
+from app.infra import breached, database, mail, metrics, sms
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.geoip import GeoFile
@@ -70,6 +70,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
+    versions.every(metrics.SETTLE_SECONDS, metrics.settle)
     fetcher = Fetcher(settings.fetch_allow)
     secrets = ClientSecrets(deployment_secrets.pepper, passwords, vault, loopback=settings.is_loopback)
     services = Services(

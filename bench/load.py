@@ -44,16 +44,17 @@ def request(method: str, url: str, *, form: list[tuple[str, str]] | None = None,
 class Connection:
     """One kept connection."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, source: str = "") -> None:
         if host not in LOOPBACK:
             raise ValueError("only this machine is ever loaded")
         self._address = (host, port)
+        self._source = (source, 0)
         self._socket: socket.socket | None = None
 
     def send(self, data: bytes) -> tuple[int, bytes, bytes]:
         """Send one request; gives status, head and body of the answer."""
         if self._socket is None:
-            self._socket = socket.create_connection(self._address, timeout=30)
+            self._socket = socket.create_connection(self._address, timeout=30, source_address=self._source)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(data)
         received = b""

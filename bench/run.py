@@ -1,6 +1,6 @@
 """The table of costs: CPU per request beside H (an empty Flask route) and one signature, interleaved, on both servers.
 
-`python -m bench.run [--rounds 5] [--requests 2000] [--json FILE] [--markdown FILE]`
+`python -m bench.run [--rounds 9] [--requests 1000] [--offered 50] [--json FILE] [--markdown FILE]`
 """
 
 import argparse
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import deployments, load, processes, scenarios
+from bench import deployments, load, processes, scenarios, storm
 from bench.deployments import Running
 from bench.scenarios import Scenario
 
@@ -33,7 +33,9 @@ class Row:
     p50: float
     p99: float
     per_second: float
+    in_h_min: float
     in_h: float
+    """Multiples of the same server's H: the least of the one by the least of the other, and the medians."""
 
 
 @dataclass(slots=True)
@@ -89,9 +91,7 @@ def rounds(runnings: list[Running], count: int, requests: int) -> dict[tuple[str
 
 def rows(table: dict[tuple[str, str, str], Measured]) -> list[Row]:
     """The table, each cost also as a multiple of its own server's H."""
-    yardstick = {
-        server: statistics.median(m.cpu) for (server, conf, _), m in table.items() if conf == "yardstick"
-    }
+    yardstick = {server: m.cpu for (server, _, name), m in table.items() if name == scenarios.H.name}
     return [
         Row(
             server,
@@ -103,7 +103,8 @@ def rows(table: dict[tuple[str, str, str], Measured]) -> list[Row]:
             round(statistics.median(m.p50)),
             round(statistics.median(m.p99)),
             round(statistics.median(m.per_second)),
-            round(statistics.median(m.cpu) / yardstick[server], 2),
+            round(min(m.cpu) / min(yardstick[server]), 2),
+            round(statistics.median(m.cpu) / statistics.median(yardstick[server]), 2),
         )
         for (server, configuration, scenario), m in sorted(table.items())
     ]
@@ -111,22 +112,42 @@ def rows(table: dict[tuple[str, str, str], Measured]) -> list[Row]:
 
 def markdown(found: list[Row], signatures: dict[str, float]) -> str:
     """The table as it stands in the documentation."""
-    head = "| server | configuration | request | CPU us, min / median | stores, us | p50 us | p99 us | per s | in H |"
+    head = (
+        "| server | configuration | request | CPU us, min / median | stores, us | p50 us | p99 us | per s "
+        "| in H, min / median |"
+    )
     lines = [head, "|---" * 9 + "|"]
     lines += [
         f"| {r.server} | {r.configuration} | {r.scenario} | {r.cpu_min:.0f} / {r.cpu_median:.0f} | "
-        f"{r.store_cpu_median:.0f} | {r.p50:.0f} | {r.p99:.0f} | {r.per_second:.0f} | {r.in_h:.2f} |"
+        f"{r.store_cpu_median:.0f} | {r.p50:.0f} | {r.p99:.0f} | {r.per_second:.0f} "
+        f"| {r.in_h_min:.2f} / {r.in_h:.2f} |"
         for r in found
     ]
     signed = ", ".join(f"{alg} {seconds * 1e6:.0f}" for alg, seconds in signatures.items())
-    return "\n".join([*lines, "", f"One signature, us: {signed}.", ""])
+    return "\n".join([*lines, "", f"One signature, us: {signed}.", "", *beside(found), ""])
+
+
+def beside(found: list[Row]) -> list[str]:
+    """What one request costs beside another, by the least and by the medians."""
+    rows = {(r.server, r.configuration, r.scenario): r for r in found}
+    lines = ["| server | configuration | request | beside | CPU, min / median |", "|---" * 5 + "|"]
+    for (server, configuration, name), row in rows.items():
+        other = rows.get((server, configuration, scenarios.BESIDE.get(name, "")))
+        if other is not None:
+            least, middle = row.cpu_min / other.cpu_min, row.cpu_median / other.cpu_median
+            lines.append(
+                f"| {server} | {configuration} | {name} | {other.scenario} | {least:.2f} / {middle:.2f} |"
+            )
+    return lines if len(lines) > 2 else []
 
 
 def main() -> int:
     """Run the bench; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--offered", type=float, default=50.0, help="sign-ins a second in the storm; 0: none")
+    parser.add_argument("--storm-seconds", type=float, default=10.0)
     parser.add_argument("--servers", default="granian,gunicorn")
     parser.add_argument("--configurations", default="bare,embedded,production")
     parser.add_argument("--json", type=Path)
@@ -141,20 +162,41 @@ def main() -> int:
         ]
         found = rows(rounds(runnings, chosen.rounds, chosen.requests))
     signatures = scenarios.signature_costs()
-    text = markdown(found, signatures)
+    storms = list(_storms(chosen)) if chosen.offered else []
+    text = markdown(found, signatures) + ("\n" + storm.markdown(storms) if storms else "")
     print(text)
     if chosen.markdown:
         chosen.markdown.write_text(text, "utf-8")
     if chosen.json:
         chosen.json.write_text(
-            json.dumps({"rows": [asdict(r) for r in found], "signatures": signatures}, indent=1)
+            json.dumps(
+                {
+                    "rows": [asdict(r) for r in found],
+                    "signatures": signatures,
+                    "storms": [asdict(s) for s in storms],
+                },
+                indent=1,
+            )
         )
     print(f"took {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return _gates(found)
+    return _gates(found, storms)
 
 
-def _gates(found: list[Row]) -> int:
-    """Say which gate is missed on granian, and make the exit status tell."""
+def _storms(chosen: argparse.Namespace) -> Iterator[storm.Storm]:
+    """As many as the gate says, and again as many as no two cores can serve; each on a server of its own."""
+    for configuration in chosen.configurations.split(","):
+        for offered in (chosen.offered, chosen.offered * 4) if configuration != "bare" else ():
+            with deployments.start("granian", configuration) as running:
+                yield storm.run(running, offered, chosen.storm_seconds)
+            print(f"storm of {offered:.0f} a second on {configuration} done", file=sys.stderr, flush=True)
+
+
+def _gates(found: list[Row], storms: list[storm.Storm]) -> int:
+    """Say which gate is missed on granian, and make the exit status tell.
+
+    Costs are judged by the least of all rounds: what a request costs while nobody disturbs it. What else runs on the
+    machine only ever adds, and adds most to what is cheapest.
+    """
     limits = {
         ("bare", "client credentials"): 1.5,
         ("bare", "discovery"): 0.3,
@@ -162,10 +204,10 @@ def _gates(found: list[Row]) -> int:
         ("bare", "introspection"): 1.4,
     }
     missed = [
-        f"{r.configuration} {r.scenario}: {r.in_h:.2f} H, the gate is {limits[r.configuration, r.scenario]} H"
+        f"{r.configuration} {r.scenario}: {r.in_h_min:.2f} H, the gate is {limits[r.configuration, r.scenario]} H"
         for r in found
-        if r.server == "granian" and r.in_h > limits.get((r.configuration, r.scenario), float("inf"))
-    ]
+        if r.server == "granian" and r.in_h_min > limits.get((r.configuration, r.scenario), float("inf"))
+    ] + storm.missed(storms)
     print("\n".join(missed) or "every gate is met", file=sys.stderr)
     return 1 if missed else 0
 

@@ -207,6 +207,15 @@ def _bound_userinfo(running: Running, count: int) -> list[bytes]:
 
 H = Scenario("H: an empty Flask route", _same(lambda r: request("GET", r.url + "/")))
 
+FLOOR = Scenario("the server alone, without Flask", _same(lambda r: request("GET", r.url + "/floor")))
+
+BESIDE = {
+    "client credentials, DPoP": "client credentials",
+    "token exchange": "client credentials",
+    "UserInfo, DPoP": "UserInfo, bearer",
+}
+"""What costs are compared with: a bound token with a bearer's, an exchange with client credentials."""
+
 STATELESS = (
     Scenario("client credentials", _same(_client_credentials)),
     Scenario("client credentials, DPoP", _bound_client_credentials),
@@ -228,7 +237,7 @@ STATEFUL = (
 def of(running: Running) -> tuple[Scenario, ...]:
     """The scenarios a configuration is measured with."""
     if running.configuration == "yardstick":
-        return (H,)
+        return (H, FLOOR)
     return STATELESS if running.configuration == "bare" else STATELESS + STATEFUL
 
 

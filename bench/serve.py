@@ -10,7 +10,8 @@ from typing import Any
 import app
 from app.infra import yaml
 from app.kernel import settings as deployment
-from app.serving import on_granian, on_gunicorn
+from app.serving import on_granian, on_gunicorn, prepare_to_fork
+from app.serving.metrics import remove_shared_metrics, share_metrics
 
 WORKERS = 2
 
@@ -35,12 +36,17 @@ _real_app = app.create_app
 
 def main() -> None:
     """Serve until told to stop."""
+    share_metrics()
     server, kind = sys.argv[1:]
     settings = deployment.load(os.environ, parse_yaml=yaml.load)
     if kind != "real":
         setattr(app, "create_app", {"yardstick": yardstick, "bare": bare}[kind])  # noqa: B010
     run = {"granian": on_granian.run, "gunicorn": on_gunicorn.run}[server]
-    run(settings, WORKERS)
+    prepare_to_fork()
+    try:
+        run(settings, WORKERS)
+    finally:
+        remove_shared_metrics()
 
 
 if __name__ == "__main__":

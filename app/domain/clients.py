@@ -180,6 +180,10 @@ class ClientDirectory:
         self._tenancy = tenancy
         self._cache = cache
 
+    def version(self, tenant_id: str) -> int:
+        """What stays the same as long as the tenant and all it has configured do. Raises `Unavailable`."""
+        return self._cache.version(tenant_id)
+
     def get(self, tenant_id: str, client_id: str) -> ClientRecord | None:
         """The client, or None when there is none or it is disabled."""
         return self._cache.get(tenant_id, "client", client_id, lambda: self._load(tenant_id, client_id))

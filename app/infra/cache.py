@@ -34,6 +34,10 @@ class ConfigCache:
         self._max_entries = max_entries
         self._entries: OrderedDict[tuple[str, str, object], tuple[int, object]] = OrderedDict()
 
+    def version(self, tenant_id: str) -> int:
+        """What stays the same as long as nothing of the tenant's configuration changes. Raises `Unavailable`."""
+        return self._versions.of(tenant_id)
+
     def get(self, tenant_id: str, kind: str, key: object, load: Callable[[], T]) -> T:
         """The value `load` gives, from memory while the tenant's configuration is the one it was loaded under.
 

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.infra import filter_check
+from app.infra.turns import BEGIN as BEGIN_IMMEDIATE
+from app.infra.turns import Turns
 from app.kernel.errors import ConfigurationError, Unavailable
 
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -41,7 +44,7 @@ _POSTGRESQL = {
 
 BEGIN_OPTION = "watchword_begin"
 """The execution option that holds the statement a connection's transaction begins with."""
-IMMEDIATE = {BEGIN_OPTION: "BEGIN IMMEDIATE"}
+IMMEDIATE = {BEGIN_OPTION: BEGIN_IMMEDIATE}
 """Execution options of a writing transaction on SQLite."""
 
 _SQLITE_OUTAGES = frozenset(
@@ -79,9 +82,10 @@ def make_engine(url: str, *, pool_size: int = 8, statement_seconds: int = STATEM
     # Bound values are people's data and secrets: they stay out of exceptions and logs.
     engine = create_engine(found, hide_parameters=True, **options)
     prepare(engine)
-    event.listen(engine, "begin", _begin)
+    turns = Turns(BUSY_TIMEOUT_SECONDS)
+    event.listen(engine, "begin", partial(_begin, turns))
     event.listen(engine, "before_cursor_execute", filter_check.check)
-    _forget_when_forked(engine)
+    _forget_when_forked(engine, turns)
     return engine
 
 
@@ -110,8 +114,24 @@ def is_outage(fault: DBAPIError) -> bool:
     return isinstance(fault.orig, psycopg.OperationalError)
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN"))
+def _begin(turns: Turns, connection: Connection) -> None:
+    statement = connection.get_execution_options().get(BEGIN_OPTION, "BEGIN")
+    if statement != BEGIN_IMMEDIATE:
+        connection.exec_driver_sql(statement)
+        return
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+
+    def begin() -> None:
+        try:
+            connection.exec_driver_sql(statement)
+        except DBAPIError as fault:
+            raise (fault.orig or fault) from fault
+
+    try:
+        turns.take(driver, begin)
+    except sqlite3.OperationalError as fault:
+        raise Unavailable("database.unavailable", detail=str(fault)) from fault
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -169,11 +189,12 @@ def _prepare_postgresql(engine: Engine) -> None:
         return True
 
 
-def _forget_when_forked(engine: Engine) -> None:
+def _forget_when_forked(engine: Engine, turns: Turns) -> None:
     known = weakref.ref(engine)
 
     def forget() -> None:
         if (inherited := known()) is not None:
             inherited.dispose(close=False)
+            turns.renew()
 
     os.register_at_fork(after_in_child=forget)

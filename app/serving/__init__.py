@@ -43,7 +43,7 @@ def serve(
     count = workers or settings.workers or len(os.sched_getaffinity(0))
     share_metrics()
     logs.setup(settings.log_level)
-    _import_before_forking()
+    prepare_to_fork()
     parts = [processes.Part("web", partial(_runner(server), settings, count))]
     if with_worker:
         parts.append(processes.Part("worker", partial(_work, settings)))
@@ -77,8 +77,8 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from fault
 
 
-def _import_before_forking() -> None:
-    """Load the code once: the processes then share its memory."""
+def prepare_to_fork() -> None:
+    """Load the code once: the processes then share its memory, and never look for garbage in it."""
     import app.wiring
     import app.worker  # noqa: F401
 

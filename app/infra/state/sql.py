@@ -11,9 +11,9 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -21,8 +21,11 @@ from sqlalchemy.pool import NullPool
 from app.infra.state import REPEATABLE, Entry, Op, Outcome, Replay, sql_statements, wire
 from app.infra.state.sql_statements import Run
 from app.infra.state.sql_tables import create_schema
+from app.infra.turns import Turns
 from app.kernel import clock
 from app.kernel.errors import Unavailable
+
+T = TypeVar("T")
 
 _FILE_LOOK_SECONDS = 1.0
 _PURGE_CHUNK = 1000
@@ -102,6 +105,7 @@ class SqlState:
     def _start_process(self) -> None:
         self._pid = os.getpid()
         self._local = threading.local()
+        self._turns = Turns(_WAIT_SECONDS)
         self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._generation = 0
         self._trusted_generation = -1
@@ -137,8 +141,11 @@ class SqlState:
         if wire.is_plain_get(operations):
             return Outcome(run.values([wire.name_of(op.key) for op in operations]))  # type: ignore[union-attr]
         if len(operations) == 1 and type(operations[0]) in sql_statements.ONE_STATEMENT:
-            return run.batch(operations)
-        driver.execute(self._begin(operations))
+            return self._write(driver, lambda: run.batch(operations))
+        if self._sqlite:
+            self._turns.begin(driver)
+        else:
+            driver.execute(_begin_locked(operations))
         try:
             outcome = run.batch(operations)
             driver.execute("COMMIT")
@@ -147,11 +154,8 @@ class SqlState:
             raise
         return outcome
 
-    def _begin(self, operations: Sequence[Op]) -> str:
-        if self._sqlite:
-            return "BEGIN IMMEDIATE"
-        locks = sorted({lock for op in operations if (lock := sql_statements.lock_of(op)) is not None})
-        return "BEGIN" + "".join(f"; SELECT pg_advisory_xact_lock({lock})" for lock in locks)
+    def _write(self, driver: Any, write: Callable[[], T]) -> T:
+        return self._turns.take(driver, write) if self._sqlite else write()
 
     def read_stream(
         self, tenant_ids: Sequence[str], stream: str, consumer: str, *, count: int
@@ -192,9 +196,8 @@ class SqlState:
         """The rows of one statement, in which `[]` stands for a list of `listed` arguments."""
         held = self._held()
         try:
-            return list(
-                held.driver.execute(self._statements.listing(statement, listed), arguments).fetchall()
-            )
+            told = self._statements.listing(statement, listed)
+            return self._write(held.driver, lambda: list(held.driver.execute(told, arguments).fetchall()))
         except self._fault as fault:
             self._drop(held)
             raise _unavailable(fault) from fault
@@ -279,3 +282,8 @@ class SqlState:
 
 def _unavailable(fault: Exception) -> Unavailable:
     return Unavailable("state.unavailable", detail=f"{type(fault).__name__}: {fault}")
+
+
+def _begin_locked(operations: Sequence[Op]) -> str:
+    locks = sorted({lock for op in operations if (lock := sql_statements.lock_of(op)) is not None})
+    return "BEGIN" + "".join(f"; SELECT pg_advisory_xact_lock({lock})" for lock in locks)

@@ -44,7 +44,7 @@ class Parts:
 class Exchange:
     """A request, its trip to the state store, and the client once it is known."""
 
-    __slots__ = ("_resources", "binding", "client", "grant_type", "parts", "request", "trip")
+    __slots__ = ("_resources", "binding", "client", "grant_type", "parts", "request", "trip", "version")
 
     def __init__(self, parts: Parts, request: ProtocolRequest) -> None:
         self.parts = parts
@@ -53,6 +53,8 @@ class Exchange:
         self.client: ClientRecord | None = None
         self.binding = UNBOUND
         self.grant_type = ""
+        self.version = parts.clients.version(request.tenant.id)
+        """Of the configuration, before anything of it is looked at."""
         self._resources: Resources | None = None
 
     @property

@@ -1,9 +1,9 @@
 """Client credentials requests that were granted before, and come again word for word.
 
 A service asks for the same token with the same words all day, from the same place. Who it is and what it may have are
-then known, and stay so while the tenant, its resources and the client's registration are the very records they were:
-any change to one of them makes it another (`infra.cache`). Limits are asked, and the token and the record of it made
-anew, every time: from templates, which hold what is the same each time.
+then known, and stay so while the configuration of its tenant has the version it had then: any change to the tenant, its
+resources or the client's registration makes it another (`infra.versions`). Limits are asked, and the token and the
+record of it made anew, every time: from templates, which hold what is the same each time.
 
 Only what says everything by itself is remembered: a secret, and nothing that is good once (an assertion) or shown by
 the connection or a proof (a certificate, DPoP). A request is kept as a digest under a key that dies with the process.
@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain.clients import ClientRecord
-from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.state import Op
-from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.request import ProtocolRequest
 
@@ -36,11 +34,11 @@ _KNOWN = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a request came to, and the records it came of."""
+    """What a request came to, and what it was found out under."""
 
-    tenant: TenantContext
+    version: int
+    """Of the tenant's configuration, read before anything was found out."""
     client: ClientRecord
-    resources: Resources
     first: tuple[tuple[Op, Case | None], ...]
     """What is asked every time before it is granted (`client_auth.each_time`)."""
     token: "Template"
@@ -75,7 +73,7 @@ class Repeated:
         return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), key=self._key).digest()
 
     def recall(self, digest: bytes) -> Granted | None:
-        """What the request came to before. Whether its records are still those in force is the caller's to see."""
+        """What the request came to before. Whether its version is still the one in force is the caller's to see."""
         found = self._entries.get(digest)
         if found is not None:
             with suppress(KeyError):  # another thread may have made room meanwhile

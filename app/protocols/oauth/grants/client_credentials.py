@@ -56,13 +56,7 @@ def again(parts: Parts, request: ProtocolRequest) -> Reply | None:
     """The answer to a request that was granted before, or None to find it out (`repeated`). Raises `OAuthError`."""
     digest = parts.repeated.digest_of(request)
     granted = parts.repeated.recall(digest) if digest is not None else None
-    if granted is None or granted.tenant is not request.tenant:
-        return None
-    tenant_id, client_id = request.tenant.id, granted.client.client_id
-    if (
-        parts.clients.get(tenant_id, client_id) is not granted.client
-        or parts.resources.all(tenant_id) is not granted.resources
-    ):
+    if granted is None or granted.version != parts.clients.version(request.tenant.id):
         return None
     trip, token_id = Trip(parts.state), ids.new_token_id()
     for operation, case in granted.first:
@@ -79,7 +73,7 @@ def _remember(exchange: Exchange, issuance: Issuance, event: Event) -> None:
     if token is not None and record is not None:
         request, client = exchange.request, issuance.client
         first = each_time(request, client)
-        granted = Granted(issuance.tenant, client, exchange.resources, first, token, record)
+        granted = Granted(exchange.version, client, first, token, record)
         exchange.parts.repeated.remember(request, granted)
 
 

@@ -1,0 +1,118 @@
+"""Generators that keep their pace whatever is answered. Each runs in a process of its own and tells its CPU time."""
+
+import selectors
+import socket
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from bench.load import LOOPBACK, Connection
+
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Told:
+    """What was answered, and how long it took."""
+
+    seconds: float = 0.0
+    """How long requests were offered."""
+    cpu_seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    answers: dict[str, int] = field(default_factory=dict)
+
+    def percentile(self, share: float) -> float:
+        """The milliseconds that `share` of the answers took no longer than."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
+
+
+def ask_steadily(url: str, data: bytes, per_second: float, seconds: float) -> Told:
+    """Send one request again and again over a kept connection. A late answer makes the following ones late, too: what
+    is measured is how long each took since it was due. Raises `RuntimeError` for any answer but 200."""
+    parts = urlsplit(url)
+    connection, told = Connection(parts.hostname or "", parts.port or 80), Told()
+    used, started = time.process_time(), time.perf_counter()
+    for number in range(int(per_second * seconds)):
+        due = started + number / per_second
+        if (ahead := due - time.perf_counter()) > 0:
+            time.sleep(ahead)
+            due = time.perf_counter()  # Waking up late is not the server's doing.
+        status, _, _ = connection.send(data)
+        if status != 200:
+            raise RuntimeError(f"answered {status}")
+        told.latencies.append(time.perf_counter() - due)
+    connection.close()
+    told.seconds, told.cpu_seconds = time.perf_counter() - started, time.process_time() - used
+    return told
+
+
+class _Visit:
+    """One request on a connection of its own."""
+
+    def __init__(self, host: str, port: int, source: str, data: bytes) -> None:
+        if host not in LOOPBACK:
+            raise ValueError("only this machine is ever loaded")
+        self.begun = time.perf_counter()
+        self.left, self.received = data, b""
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
+        self.socket.bind((source, 0))
+        self.socket.connect_ex((host, port))
+
+    def go_on(self) -> bool:
+        """Send or receive what can be; whether it is over."""
+        if self.left:
+            self.left = self.left[self.socket.send(self.left) :]
+            return False
+        chunk = self.socket.recv(65536)
+        self.received += chunk
+        return not chunk
+
+    @property
+    def answer(self) -> str:
+        """What became of it."""
+        head = self.received.partition(b"\r\n\r\n")[0].lower()
+        status = head[9:12].decode("ascii", "replace")
+        if status == "303" or (status == "200" and b'http-equiv="refresh"' in self.received):
+            return "served"
+        return "busy" if status == "503" and b"\r\nretry-after:" in head else status or "nothing"
+
+
+def sign_in(url: str, visits: list[tuple[str, bytes]], per_second: float) -> Told:
+    """Send each of the requests when it is due, from its address, however many are still unanswered."""
+    parts, told = urlsplit(url), Told()
+    open_now, waiting = selectors.DefaultSelector(), list(reversed(visits))
+    used, started = time.process_time(), time.perf_counter()
+    told.seconds = len(visits) / per_second
+    while waiting or (open_now.get_map() and time.perf_counter() < started + told.seconds + PATIENCE_SECONDS):
+        due = started + (len(visits) - len(waiting)) / per_second
+        if waiting and due <= time.perf_counter():
+            source, data = waiting.pop()
+            visit = _Visit(parts.hostname or "", parts.port or 80, source, data)
+            open_now.register(visit.socket, selectors.EVENT_WRITE, visit)
+            continue
+        for key, _ in open_now.select(max(0.0, due - time.perf_counter()) if waiting else 0.5):
+            visit = key.data
+            try:
+                is_over = visit.go_on()
+            except OSError:
+                is_over = True
+            if is_over:
+                open_now.unregister(visit.socket)
+                visit.socket.close()
+                _note(told, visit)
+            elif not visit.left and key.events == selectors.EVENT_WRITE:
+                open_now.modify(visit.socket, selectors.EVENT_READ, visit)
+    for key in list(open_now.get_map().values()):
+        key.data.socket.close()
+        _note(told, key.data)
+    told.cpu_seconds = time.process_time() - used
+    return told
+
+
+def _note(told: Told, visit: _Visit) -> None:
+    answer = visit.answer
+    told.answers[answer] = told.answers.get(answer, 0) + 1
+    if answer == "served":
+        told.latencies.append(time.perf_counter() - visit.begun)
