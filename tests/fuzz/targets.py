@@ -710,6 +710,25 @@ TARGETS: tuple[Target, ...] = (
         {"csrf_token": "", "username": ""},
         setting=_leaver,
     ),
+    Target(
+        "api.registration_tokens", ("GET",), "/api/v1/registration-tokens", ("cursor", "limit"), bearer=True
+    ),
+    Target(
+        "api.create_registration_token",
+        ("POST",),
+        "/api/v1/registration-tokens",
+        ("name", "max_uses", "days"),
+        {"name": "Partner"},
+        bearer=True,
+        json_body=True,
+    ),
+    Target(
+        "api.revoke_registration_token",
+        ("DELETE",),
+        "/api/v1/registration-tokens/{}",
+        bearer=True,
+        setting=lambda world: Setting((world.registration_token()[0],)),
+    ),
     Target("api.invitations", ("GET",), "/api/v1/invitations", ("cursor", "limit"), bearer=True),
     Target(
         "api.invite",

@@ -121,10 +121,14 @@ class World:
         native.begin()
         return native.auth_session or ""
 
-    def _registration_token(self) -> str:
+    def registration_token(self) -> tuple[str, str]:
+        """An initial access token: its id, and itself."""
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             pepper = self.services.deployment_secrets.pepper()
-            return initial_tokens.create(session, pepper, name="", max_uses=1, seconds=3600, by=None)[1]
+            made, token = initial_tokens.create(
+                session, pepper, name="", max_uses=1, seconds=3600, by=None
+            )
+        return made.id, token
 
     def registered_client(self) -> tuple[str, str]:
         """A client that registered itself: its id, and its registration access token."""
@@ -162,7 +166,7 @@ class World:
             "logout": self._logout_handle,
             "consent": self._consent_id,
             "client_secret": lambda: self.party.secret,
-            "registration_token": self._registration_token,
+            "registration_token": lambda: self.registration_token()[1],
             "name": lambda: secrets.token_hex(8),
             "address": lambda: f"{secrets.token_hex(8)}@example.com",
         }

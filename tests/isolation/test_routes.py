@@ -630,7 +630,10 @@ def somebody_elses(path: str, method: str = "POST") -> Callable[[World], list[Te
         with world.a.services.tenancy.session(world.a.tenant.id, write=True) as session:
             email = f"{secrets.token_hex(6)}@example.com"
             invitation, _ = invitations.create(session, email, by=None, by_mail=True)
+            pepper = world.a.services.deployment_secrets.pepper()
+            token, _ = initial_tokens.create(session, pepper, name=MARK, max_uses=1, seconds=600, by=None)
         filled = path.replace("<user>", world.a.user_id).replace("<invitation>", invitation.id)
+        filled = filled.replace("<token>", token.id)
         stolen = world.thief().request(method, filled, headers=world.bearer())
         assert stolen.status_code == 401
         own = {"Authorization": f"Bearer {world.b.admin_token}"}
@@ -775,6 +778,11 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "account_leave_step": account_form("/account/delete", username="mallory"),
     "api.invitations": api("/api/v1/invitations"),
     "api.invite": invite,
+    "api.registration_tokens": api("/api/v1/registration-tokens"),
+    "api.create_registration_token": api(
+        "/api/v1/registration-tokens", "POST", json={"name": "theirs"}, expected=(201,)
+    ),
+    "api.revoke_registration_token": somebody_elses("/api/v1/registration-tokens/<token>", "DELETE"),
     "api.revoke_invitation": somebody_elses("/api/v1/invitations/<invitation>", "DELETE"),
     "api.disable_user": somebody_elses("/api/v1/users/<user>/disable"),
     "api.enable_user": somebody_elses("/api/v1/users/<user>/enable"),

@@ -17,6 +17,7 @@ from app.web.api import (
     me_profile,
     me_sessions,
     people,
+    registration_tokens,
     tenant,
 )
 from app.web.api.bodies import (
@@ -50,6 +51,12 @@ from app.web.api.me_bodies import (
     Removed,
     SessionList,
     Withdrawn,
+)
+from app.web.api.registration_tokens import (
+    NewRegistrationToken,
+    RegistrationTokenBody,
+    RegistrationTokenPage,
+    RegistrationTokenView,
 )
 
 PREFIX = "/api/v1"
@@ -168,6 +175,41 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         NoQuery,
         InvitationView,
         "Take an invitation back.",
+    ),
+    ApiEndpoint(
+        "registration_tokens",
+        "GET",
+        "/registration-tokens",
+        API_READ,
+        "clients:register",
+        registration_tokens.listed,
+        NamePage,
+        RegistrationTokenPage,
+        "Initial access tokens, with which clients register themselves, oldest first.",
+    ),
+    ApiEndpoint(
+        "create_registration_token",
+        "POST",
+        "/registration-tokens",
+        API_ADMIN,
+        "clients:register",
+        registration_tokens.create,
+        NoQuery,
+        NewRegistrationToken,
+        "Make an initial access token. It is shown this once.",
+        status=201,
+        body=RegistrationTokenBody,
+    ),
+    ApiEndpoint(
+        "revoke_registration_token",
+        "DELETE",
+        "/registration-tokens/<uuid:token_id>",
+        API_ADMIN,
+        "clients:register",
+        registration_tokens.revoke,
+        NoQuery,
+        RegistrationTokenView,
+        "Take an initial access token back. The clients it registered stay.",
     ),
     *(
         ApiEndpoint(
