@@ -221,7 +221,7 @@ class TestAuthenticatorApp:
         assert 'id="allow"' in other.second(page, code=later).text
         assert third.second(third.sign_in(third.authorize()), code=earlier).status_code == 401
 
-    @pytest.mark.parametrize(("steps", "taken"), [(-3, False), (3, False)])
+    @pytest.mark.parametrize(("steps", "taken"), [(-3, False), (0, True), (1, True), (3, False)])
     def test_drift_is_one_step(self, person: Person, steps: int, taken: bool) -> None:
         other = elsewhere(protected(person))
         page = other.sign_in(other.authorize())
