@@ -66,8 +66,9 @@ def test_errors_are_signed_too(front: Front, person: Person, first: Bank) -> Non
     first.http = silent.http
     answer = answer_of(first.go(silent, pushed(first, response_mode="jwt", prompt="none")))
     assert first.jarm(answer)["error"] == "login_required"
-    plain = answer_of(first.http.get("/authorize", query=first.asked(response_mode="jwt")))
-    assert first.jarm(plain)["error"] == "invalid_request"
+    for mode in ("jwt", None):
+        plain = answer_of(first.http.get("/authorize", query=first.asked(response_mode=mode)))
+        assert first.jarm(plain)["error"] == "invalid_request"
 
 
 def test_unsigned_response_is_refused(first: Bank) -> None:
