@@ -59,6 +59,17 @@ def _client_credentials(running: Running) -> bytes:
     return post(running, "/token", [("grant_type", "client_credentials"), ("scope", "read")])
 
 
+def _other_client_credentials(running: Running, count: int) -> list[bytes]:
+    """No two with the same words: each is interpreted as if it were the first."""
+    form, serial = [("grant_type", "client_credentials"), ("scope", "read")], new_token_id()
+    return [
+        request(
+            "POST", running.url + "/token", form=form, Authorization=basic(), User_Agent=f"bench/{serial}.{n}"
+        )
+        for n in range(count)
+    ]
+
+
 def _token_exchange(running: Running) -> bytes:
     """A client narrows a token of its own: what an exchange costs besides the token it gives."""
     token = answer(running, _client_credentials(running))["access_token"]
@@ -210,14 +221,16 @@ H = Scenario("H: an empty Flask route", _same(lambda r: request("GET", r.url + "
 FLOOR = Scenario("the server alone, without Flask", _same(lambda r: request("GET", r.url + "/floor")))
 
 BESIDE = {
-    "client credentials, DPoP": "client credentials",
-    "token exchange": "client credentials",
-    "UserInfo, DPoP": "UserInfo, bearer",
+    "client credentials, DPoP": ("client credentials, anew", "client credentials"),
+    "token exchange": ("client credentials, anew", "client credentials"),
+    "UserInfo, DPoP": ("UserInfo, bearer",),
 }
-"""What costs are compared with: a bound token with a bearer's, an exchange with client credentials."""
+"""What costs are compared with: a bound token with a bearer's, an exchange with client credentials. Both are found out
+each time, which client credentials are not where they come again word for word: so they are compared with both."""
 
 STATELESS = (
     Scenario("client credentials", _same(_client_credentials)),
+    Scenario("client credentials, anew", _other_client_credentials),
     Scenario("client credentials, DPoP", _bound_client_credentials),
     Scenario("token exchange", _same(_token_exchange)),
     Scenario("introspection", _same(_introspection)),

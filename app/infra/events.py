@@ -688,18 +688,37 @@ def is_clean(encoded: bytes) -> bool:
     )
 
 
-def is_plain(data: Mapping[str, Any]) -> bool:
-    """Whether an event's data is text, yes or no, and lists of text."""
-    if type(data) is not dict:
+def is_plain(data: Mapping[str, Any], depth: int = 1) -> bool:
+    """Whether an event's data is text, yes or no, and lists and mappings of those: of types that stay as they are."""
+    if type(data) is not dict or len(data) > MAX_ITEMS:
         return False
     for value in data.values():
         kind = type(value)
         if kind is list:
-            if len(value) > MAX_ITEMS or not _TEXT_ALONE.issuperset(map(type, value)):
+            if depth >= MAX_DEPTH or not _is_plain_list(value, depth + 1):
+                return False
+        elif kind is dict:
+            if depth >= MAX_DEPTH or not _TEXT_ALONE.issuperset(map(type, value)):
+                return False
+            if not is_plain(value, depth + 1):
                 return False
         elif kind not in _FLAT:
             return False
     return True
+
+
+def _is_plain_list(items: list[Any], depth: int) -> bool:
+    if len(items) > MAX_ITEMS:
+        return False
+    if _TEXT_ALONE.issuperset(map(type, items)):
+        return True
+    return all(
+        type(item) is dict
+        and depth < MAX_DEPTH
+        and _TEXT_ALONE.issuperset(map(type, item))
+        and is_plain(item, depth + 1)
+        for item in items
+    )
 
 
 def _clean_text(value: str) -> str:

@@ -153,7 +153,7 @@ def _one(exchange: Exchange, token: str, token_type: str) -> Presented:
     tenant, keyring = exchange.request.tenant, exchange.parts.keyring
     if token_type == REFRESH_TOKEN:
         return _refresh_token(exchange, token)
-    issuer = foreign.issuer_of(token)
+    issuer = tenant.issuer if tokens.is_known(token, tenant, keyring) else foreign.issuer_of(token)
     if issuer is None:
         raise errors.SUBJECT_TOKEN("neither a JWT nor a token of this type")
     if issuer != tenant.issuer:

@@ -113,6 +113,11 @@ def read_jwt(token: str, tenant: TenantContext, keyring: Keyring) -> AccessToken
     return found
 
 
+def is_known(token: str, tenant: TenantContext, keyring: Keyring) -> bool:
+    """Whether it is an access token this process verified before, for whatever it is worth now."""
+    return _seen.recall(digest_of(tenant.id, token), keyring.verification_keys(tenant.id)) is not None
+
+
 def look_up(token: str, tenant: TenantContext) -> Get:
     """The operation that finds an opaque access token."""
     return Get(Key(tenant.id, OPAQUE_KIND, lookup_hash(token)))

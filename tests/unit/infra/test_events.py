@@ -3,11 +3,12 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.infra import audit
-from app.infra.events import CATALOGUE, EVENTS, MAX_ITEMS, MAX_TEXT, Event
+from app.infra.events import CATALOGUE, EVENTS, MAX_ITEMS, MAX_TEXT, Event, is_plain
 from app.infra.redaction import is_secret_name
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,6 +80,38 @@ def test_values_of_other_types_are_refused() -> None:
     deep = Event("client.updated", tenant_id="t", outcome="success", data={"changes": [[[["x"]]]]})
     with pytest.raises(TypeError, match="deep"):
         deep.as_record()
+
+
+NESTED: tuple[tuple[Any, bool], ...] = (
+    (["a", "b"], True),
+    ([{"sub": "a", "act": True}, {"sub": None}], True),
+    ({"a": ["b"], "c": {"d": "e"}}, True),
+    ([], True),
+    ({}, True),
+    (7, False),
+    ([1, "a"], False),
+    ([["a"]], False),
+    ([{"a": ["b"]}], False),
+    ({1: "a"}, False),
+    (["x"] * (MAX_ITEMS + 1), False),
+    ({str(n): "x" for n in range(MAX_ITEMS + 1)}, False),
+    (["a\tb"], True),
+    (["eyJhbGciOiJub25lIn0.e30.c2lnbmF0dXJl"], True),
+)
+
+
+@pytest.mark.parametrize(("value", "plain"), NESTED)
+def test_the_quick_way_gives_the_same_record(value: Any, plain: bool) -> None:
+    """What it cannot tell to be plain takes the slow way; what is nested too deeply is refused by both."""
+    event = Event("client.updated", tenant_id="t", outcome="success", data={"changes": value})
+    assert is_plain(event.data) is plain
+    try:
+        record = event.as_record()
+    except TypeError:
+        with pytest.raises(TypeError):
+            audit.operation(event)
+    else:
+        assert json.loads(audit.operation(event).entry) == record
 
 
 def test_text_is_cut_and_cleaned() -> None:

@@ -39,7 +39,8 @@ class ClientCredentials(ClientCredentialsGrant):
         event = _event(request, issuance, exchange.resources)
         exchange.trip.add(audit.operation(event))
         exchange.trip.go()
-        _remember(exchange, issuance, event)
+        if exchange.parts.repeated.digest_of(request) is not None:
+            _remember(exchange, issuance, event)
         return response
 
     def _target(self, exchange: Exchange) -> audience.Target:
