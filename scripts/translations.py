@@ -31,6 +31,8 @@ _NOT_SHOWN = (
     "app/commands",
     "app/domain/apply",
     "app/domain/client",
+    "app/domain/initial_tokens",
+    "app/domain/registered_clients",
     "app/web/api",
     "app/infra",
     "app/serving",

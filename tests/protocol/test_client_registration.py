@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from app import create_app
+from app.domain import registered_clients
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Client, RegisteredClient
 from app.infra.fetch import Fetcher
@@ -16,7 +17,7 @@ from app.infra.signing import SigningKeyHandle
 from app.protocols.oauth.client_keys import ClientKeys
 from app.web.services import Services
 from tests.conftest import Http, new_tenant
-from tests.protocol.browserless import Person, new_person
+from tests.protocol.browserless import Person, new_person, request
 from tests.protocol.key_server import KeyServer
 from tests.protocol.registrations import CALLBACK, Registry
 from tests.protocol.token_side import refused
@@ -102,6 +103,23 @@ def test_a_registered_client_signs_people_in_and_asks_them(registry: Registry) -
     answer = person.through(made.client_id)
     assert "code" in answer.parameters
     assert registry.services.clients.get(registry.tenant.id, made.client_id).first_party is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("approval", [False, True])
+def test_people_read_that_nobody_has_looked_at_it(services: Services, app: Flask, approval: bool) -> None:
+    """Its name is what it says itself. One that an administrator approved was looked at."""
+    registry = Registry.open(services, app, rules={"approval": approval})
+    new_person(services, registry.tenant)
+    made = registry.register(redirect_uris=["https://app.example/cb"], client_name="Your bank")
+    if approval:
+        with services.tenancy.session(registry.tenant.id, write=True) as session:
+            registered_clients.approve(session, made.client_id)
+        services.versions.touch()
+    person = Person(registry.http)
+    page = person.follow(registry.http.get("/authorize", query=request(made.client_id)))
+    page = person.sign_in(page)
+    assert 'id="allow"' in page.text
+    assert ("introduced itself" in page.text) is not approval
 
 
 def test_administrators_cannot_make_it_first_party_by_mistake(registry: Registry) -> None:
