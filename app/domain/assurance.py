@@ -71,5 +71,6 @@ def has_second_factor(amr: tuple[str, ...]) -> bool:
 
 
 def satisfies(acr: str, wanted: str) -> bool:
-    """Whether an authentication of class `acr` is at least as sure as `wanted`."""
-    return wanted in ACR_VALUES and ACR_VALUES.index(acr) >= ACR_VALUES.index(wanted)
+    """Whether an authentication of class `acr` is at least as sure as `wanted`. One of no class of ours never is."""
+    known = acr in ACR_VALUES and wanted in ACR_VALUES
+    return known and ACR_VALUES.index(acr) >= ACR_VALUES.index(wanted)

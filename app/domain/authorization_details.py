@@ -125,12 +125,18 @@ def canonical(details: Iterable[Detail]) -> list[str]:
 
 
 def within(asked: Any, granted: Any) -> bool:
-    """Whether `asked` is `granted` or less of it: the same members, lists with fewer items (RFC 9396 section 6)."""
+    """Whether `asked` is `granted` or less of it: the same members, lists with fewer items (RFC 9396 section 6).
+
+    An empty list is not less of one that is not: to many an API it says "all" (no accounts named, so every account).
+    Whoever wants none of it leaves the detail out.
+    """
     if isinstance(granted, dict):
         same = isinstance(asked, dict) and asked.keys() == granted.keys()
         return same and all(within(asked[name], value) for name, value in granted.items())
     if isinstance(granted, list):
-        return isinstance(asked, list) and all(any(within(a, g) for g in granted) for a in asked)
+        if not isinstance(asked, list) or (granted and not asked):
+            return False
+        return all(any(within(a, g) for g in granted) for a in asked)
     return type(asked) is type(granted) and bool(asked == granted)
 
 

@@ -7,10 +7,20 @@ not act on is refused, so that nobody relies on it.
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from app.domain.claims import ClaimRule
 from app.domain.delegation import FederatedCredential, TokenExchangePolicy
@@ -32,6 +42,8 @@ PROFILES = ("oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing"
 """What each of them demands: `protocols.oauth.profiles`."""
 LEGACY_RESPONSE_TYPES = ("id_token", "id_token token", "code id_token", "code token", "code id_token token")
 """With tokens in the front channel (OAuth 2.0 Multiple Response Type Encoding Practices section 3 and 5)."""
+STORED: Mapping[str, Any] = MappingProxyType({})
+"""The context to read stored metadata in: members that contradict each other are refused at registration alone."""
 REQUEST_OBJECT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 SIGNING_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 CERTIFICATE_SUBJECTS = (
@@ -226,8 +238,9 @@ class ClientMetadata(BaseModel):
         return " ".join(dict.fromkeys(words))
 
     @model_validator(mode="after")
-    def _together(self) -> "ClientMetadata":
-        faults = list(_contradictions(self))
+    def _together(self, info: ValidationInfo) -> "ClientMetadata":
+        # What was registered under earlier rules stays readable; each request is held to those of today.
+        faults = [] if info.context is STORED else list(_contradictions(self))
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -241,6 +254,12 @@ def _contradictions(client: ClientMetadata) -> list[str]:
         faults.append("redirect_uris: at least one is needed for grant types authorization_code and implicit")
     if implicit != any(kind in LEGACY_RESPONSE_TYPES for kind in client.response_types):
         faults.append("grant_types: implicit goes with response types that have id_token or token in them")
+    bound = client.dpop_bound_access_tokens or client.tls_client_certificate_bound_access_tokens
+    if bound and any("token" in kind.split() for kind in client.response_types):
+        faults.append(
+            "response_types: an access token that comes by the browser is bound to no key "
+            "(dpop_bound_access_tokens, tls_client_certificate_bound_access_tokens)"
+        )
     if code and not any("code" in kind.split() for kind in client.response_types):
         faults.append("response_types: grant type authorization_code needs code")
     if "refresh_token" in client.grant_types and not code and DEVICE_CODE not in client.grant_types:

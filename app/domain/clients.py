@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.claims import ClaimRule
-from app.domain.client_metadata import CERTIFICATE_SUBJECTS, ClientMetadata, sector_of, validate
+from app.domain.client_metadata import CERTIFICATE_SUBJECTS, STORED, ClientMetadata, sector_of, validate
 from app.domain.delegation import FederatedCredential, TokenExchangePolicy
 from app.domain.models import Client, RegisteredClient, Revocation
 from app.infra.cache import ConfigCache
@@ -107,7 +107,8 @@ class ClientRecord:
 def compile_client(row: Client, *, is_registered: bool = False) -> ClientRecord:
     """The immutable view of a row."""
     localized = {k: v for k, v in row.metadata_.items() if "#" in k}
-    meta = ClientMetadata.model_validate({k: v for k, v in row.metadata_.items() if k not in localized})
+    said = {k: v for k, v in row.metadata_.items() if k not in localized}
+    meta = ClientMetadata.model_validate(said, context=STORED)
     everything = {**meta.model_dump(mode="json", exclude_none=True), **localized}
     return ClientRecord(
         client_id=row.client_id,

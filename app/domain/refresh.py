@@ -106,6 +106,12 @@ def binding_of(cnf: Mapping[str, str] | None, *, is_public: bool) -> str | None:
     return " ".join(f"{kind}:{value}" if is_public else kind for kind, value in sorted(cnf.items()))
 
 
+def bindings_of(session: Session, grant_id: str) -> list[str]:
+    """What the refresh tokens of a grant are bound to, ended ones too, in the words of `binding_of`."""
+    asked = select(RefreshFamily.bound_to).where(RefreshFamily.grant_id == grant_id)
+    return [bound_to for bound_to in session.scalars(asked) if bound_to is not None]
+
+
 def _is_proven(bound_to: str | None, cnf: Mapping[str, str] | None) -> bool:
     for wanted in (bound_to or "").split():
         kind, _, value = wanted.partition(":")

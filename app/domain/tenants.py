@@ -6,7 +6,7 @@ The table says what is stored; only values that differ from the defaults are.
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -175,10 +175,13 @@ class MfaSettings(_Block):
             )
         return self
 
+    def is_demanded_of(self, roles: Collection[str]) -> bool:
+        """Whether people of these roles have to show a second factor."""
+        covered = not frozenset(self.roles).isdisjoint(roles)
+        return self.required == "all" or (self.required == "roles" and covered)
 
-_ORIGIN = (
-    r"^(?:https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?|android:apk-key-hash:[A-Za-z0-9_-]{43})$"
-)
+
+_ORIGIN = r"^(?:https://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?|android:apk-key-hash:[A-Za-z0-9_-]{43})$"
 _AAGUID = r"^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.kernel.secrets import b64url, unb64url
+from app.kernel.secrets import b64url, equal, unb64url
 
 _KEY_BYTES = 64
 _ID_BYTES, _SECTOR_BYTES, _SEAL_BYTES = 16, 16, 16
@@ -52,6 +52,16 @@ class PairwiseSubjects:
         except (ValueError, InvalidTag):
             return None
         return str(uuid.UUID(bytes=plain[:_ID_BYTES]))
+
+    def known_as(self, tenant_id: str, sector: str | None, subject: str) -> str | None:
+        """The id of the person a sector calls `subject`; None where that is nobody's name there.
+
+        An answer for another sector's name, or for the id itself, would tell one from the other.
+        """
+        if sector is None:
+            return subject if len(subject) != LENGTH else None
+        user_id = self.user_id(tenant_id, subject) if len(subject) == LENGTH else None
+        return user_id if user_id and equal(self.of(tenant_id, sector, user_id), subject) else None
 
     def _cipher(self, tenant_id: str) -> AESSIV:
         found = self._ciphers.get(tenant_id)

@@ -125,9 +125,7 @@ class World:
         """An initial access token: its id, and itself."""
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             pepper = self.services.deployment_secrets.pepper()
-            made, token = initial_tokens.create(
-                session, pepper, name="", max_uses=1, seconds=3600, by=None
-            )
+            made, token = initial_tokens.create(session, pepper, name="", max_uses=1, seconds=3600, by=None)
         return made.id, token
 
     def registered_client(self) -> tuple[str, str]:

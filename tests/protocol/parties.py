@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 from app.domain import clients, codes, consents, grants, users
 from app.domain.access import rbac
-from app.domain.assurance import ONE_FACTOR
+from app.domain.assurance import ONE_FACTOR, TWO_FACTOR
 from app.domain.codes import CodeRecord
 from app.domain.models import Group, Resource, ResourceScope, UserGroup
 from app.domain.tenants import TenantContext
@@ -20,6 +20,8 @@ from app.web.services import Services
 REDIRECT_URI = "https://app.example/cb"
 API = "https://api.example.com"
 OTHER_API = "https://other.example.com"
+TWO_FACTORS: dict[str, Any] = {"amr": ("pwd", "otp", "mfa"), "acr": TWO_FACTOR}
+"""Of a code: what administrators show."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ class Api:
 
     def token(self, scope: str = ADMIN_SCOPE, *, user_id: str = "", resources: tuple[str, ...] = ()) -> str:
         resources = resources or (self.tenant.issuer,)
-        found = self.side.tokens(self.party, user_id or self.admin, scope, resources=resources)
+        found = self.side.tokens(
+            self.party, user_id or self.admin, scope, resources=resources, **parties.TWO_FACTORS
+        )
         token: str = found["access_token"]
         return token
 

@@ -10,6 +10,7 @@ import pytest
 
 from app import create_app
 from app.domain.client_metadata import REQUEST_OBJECT_ALGORITHMS
+from app.domain.models import Client
 from app.domain.tenants import TenantContext
 from app.infra.fetch import Fetcher
 from app.infra.limits import REQUEST_URIS
@@ -294,6 +295,45 @@ def test_legacy_object_goes_before_what_stands_beside_it(person: Person, old: Ba
     assert found["state"] == "inner"
     tokens = old.redeem(found["code"], proof=False).json
     assert tokens["scope"] == "openid"
+
+
+UNSIGNED = {"scope": "openid", "nonce": "evil", "state": "evil", "response_mode": "fragment"}
+"""What an attacker would write beside an object of somebody else's."""
+
+
+def test_where_signing_is_demanded_nothing_beside_the_object_counts(
+    services: Services, tenant: TenantContext, person: Person
+) -> None:
+    """RFC 9101 sections 5 and 10.5: under `oidc-legacy` too a request that has to be signed is signed as a whole."""
+    bank = Bank.open(services, tenant, person.http, profile="oidc-legacy", require_signed_request_object=True)
+    whole = by_value(bank, person, bank.object(state="signed", scope="openid"), **UNSIGNED)
+    assert whole["state"] == "signed"
+    tokens = bank.redeem(whole["code"], proof=False).json
+    assert bank.read(tokens["id_token"]).claims["nonce"] == "nonce-1"
+    for name in ("state", "nonce"):
+        found = by_value(bank, person, bank.object(**{name: None, "scope": "openid"}), **UNSIGNED)
+        assert "evil" not in found.values()
+        if "code" in found:
+            tokens = bank.redeem(found["code"], proof=False).json
+            assert bank.read(tokens["id_token"]).claims.get("nonce") != "evil"
+    beside = {**UNSIGNED, "response_type": "code", "redirect_uri": REDIRECT_URI}
+    assert by_value(bank, person, bank.object(response_type=None), **beside)["error"] == "invalid_request"
+
+
+def test_pushed_and_partly_signed_is_not_signed(
+    services: Services, tenant: TenantContext, old: Bank, person: Person
+) -> None:
+    """What was pushed while signing was not demanded is no signed request once it is, unless all of it was signed."""
+    plain = {"response_type": "code"}
+    partly = old.pushed({"request": old.object(state=None), "state": "evil", **plain})
+    whole = old.pushed({"request": old.object(), **plain})
+    with services.tenancy.session(tenant.id, write=True) as session:
+        row = session.query(Client).filter_by(client_id=old.client_id).one()
+        row.metadata_ = {**row.metadata_, "require_signed_request_object": True}
+    services.versions.touch()
+    assert answer_of(old.go(person, partly)).parameters["error"] == "invalid_request"
+    assert reasons(services, tenant, "authorization.refused") == ["request.signing_required"]
+    assert "code" in old.through(person, whole).parameters
 
 
 def test_legacy_response_type_has_to_agree(old: Bank) -> None:

@@ -191,6 +191,22 @@ def test_more_than_was_granted(
     assert bank.redeem(code, proof=False).status_code == 200
 
 
+def test_an_empty_list_is_not_less_of_one(
+    person: Person, bank: Bank, services: Services, tenant: TenantContext
+) -> None:
+    """Section 6: a resource may take no locations for all of them. Neither a token nor a silent consent gets there."""
+    one = {**ACCOUNTS, "actions": ["read"]}
+    everywhere = {**one, "locations": []}
+    code = person.through(bank.client_id, authorization_details=text(one)).parameters["code"]
+    found = bank.redeem(code, proof=False, authorization_details=text(everywhere))
+    refused(found, "invalid_authorization_details")
+    assert reasons(services, tenant, "token.refused") == ["details.exceeded"]
+    silent = answer_of(
+        person.authorize(bank.client_id, prompt="none", authorization_details=text(everywhere))
+    )
+    assert silent.parameters["error"] == "consent_required"
+
+
 def test_client_credentials(services: Services, tenant: TenantContext, http: Http, person: Person) -> None:
     """Section 5: a client for itself, of the types it is registered for."""
     client = new_client(services, tenant, authorization_details_types=["payment", "accounts"], scope="read")
@@ -306,6 +322,11 @@ def test_words_that_are_refused(words: dict[str, str]) -> None:
         ({"a": ["x", "z"]}, {"a": ["x", "y"]}, False),
         ({"a": "x"}, {"a": ["x"]}, False),
         ({"a": {"b": [1]}}, {"a": {"b": [1, 2]}}, True),
+        # To many an API an empty list says "all".
+        ({"a": []}, {"a": ["x"]}, False),
+        ({"a": []}, {"a": []}, True),
+        ({"a": ["x"]}, {"a": []}, False),
+        ({"a": [{"b": []}]}, {"a": [{"b": [1]}]}, False),
     ],
 )
 def test_less_of_what_was_granted(asked: Any, granted: Any, is_within: bool) -> None:

@@ -10,8 +10,10 @@ import pytest
 import time_machine
 from sqlalchemy import select
 
+from app.domain import registered_clients
 from app.domain.models import Client, Resource
 from app.infra.limits import CLIENT_FAILURES
+from app.infra.state import Delete
 from app.kernel import clock
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.repeated import Repeated
@@ -20,6 +22,7 @@ from tests.conftest import Http, new_tenant
 from tests.protocol import parties
 from tests.protocol.parties import API, Party
 from tests.protocol.test_client_auth import elsewhere
+from tests.protocol.test_tenant_settings import decide
 from tests.protocol.token_side import TokenSide, refused, side
 
 __all__ = ["side"]
@@ -221,3 +224,22 @@ def test_each_is_put_on_record(side: TokenSide, monkeypatch: pytest.MonkeyPatch)
     for _ in range(3):
         side.post("/token", CC, client)
     assert sum(b'"token.issued"' in entry and client.client_id.encode() in entry for entry in entries) == 3
+
+
+def test_every_use_of_a_client_that_registered_itself_is_noted(
+    side: TokenSide, interpreted: list[int]
+) -> None:
+    """A service that asks for the same in the same words all day is in use, and is not tidied up as unused."""
+    rules = {"grant_types": ["client_credentials"], "scopes": ["read"]}
+    decide(side.services, side.tenant, registration={"clients": "open", "client_rules": rules})
+    said = {"grant_types": ["client_credentials"], "response_types": [], "scope": "read"}
+    made = side.http.post("/register", json=said).json
+    client = Party(made["client_id"], made["client_secret"])
+    side.client_token(client)
+    interpreted.clear()
+    for _ in range(2):
+        side.services.state.execute(Delete(registered_clients.use_key(side.tenant.id, client.client_id)))
+        side.client_token(client)
+        used = registered_clients.used_of(side.services.state, side.tenant.id, [client.client_id])
+        assert used == [client.client_id]
+    assert interpreted == []

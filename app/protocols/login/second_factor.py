@@ -79,9 +79,8 @@ def out_of_reach(now: "Situation") -> str | None:
 def is_required(now: "Situation") -> bool:
     """Whether the tenant demands a second factor of the person, whoever the client is."""
     mfa = now.tenant.settings.authentication.mfa
-    return mfa.required == "all" or (
-        mfa.required == "roles" and not now.facts.access().roles.isdisjoint(mfa.roles)
-    )
+    # Roles are read only where they decide.
+    return mfa.is_demanded_of(now.facts.access().roles if mfa.required == "roles" else ())
 
 
 def _is_met(demand: Demand, reached: str) -> bool:

@@ -36,7 +36,7 @@ def decide(
 ) -> Handing:
     """What kind of exchange it is, provided that it is allowed. Raises `OAuthError`."""
     presents = _may_present(client, subject)
-    if subject.cnf is not None and cnf is None:
+    if subject.cnf is not None and not _stays_bound(client, subject.cnf, subject, cnf):
         raise errors.EXCHANGE_UNBOUND(f"bound by {sorted(subject.cnf)}")
     if actor is None:
         mode, acts, act = *_without_actor(client, subject), subject.act
@@ -70,6 +70,15 @@ def _may_present(client: ClientRecord, subject: Presented) -> str:
     if delegation.may_present(policy, subject.issued_to):
         return POLICY
     raise errors.EXCHANGE_NOT_YOURS(f"issued to {subject.issued_to}, meant for {subject.audience}")
+
+
+def _stays_bound(
+    client: ClientRecord, bound: Mapping[str, Any], subject: Presented, cnf: Mapping[str, Any] | None
+) -> bool:
+    """What is bound to a key stays bound to one; a client's own token to one of the kinds it was bound to."""
+    if cnf is None:
+        return False
+    return subject.issued_to != client.client_id or bound.keys() <= cnf.keys()
 
 
 def _without_actor(client: ClientRecord, subject: Presented) -> tuple[str, str]:

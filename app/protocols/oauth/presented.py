@@ -1,7 +1,7 @@
 """Tokens presented for exchange (RFC 8693 section 2.1): what each of them says, whatever kind it is of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -188,7 +188,8 @@ def _access_token(token: AccessToken, token_type: str) -> Presented:
 
 
 def _id_token(exchange: Exchange, token: str) -> Presented:
-    """An ID token of ours in its time. It stands for the grant its client has under its session."""
+    """An ID token of ours in its time. It stands for the grant its client has under its session, and for no more than
+    a refresh token of that: where those are bound to a key, so is it."""
     tenant = exchange.request.tenant
     hint = hints.read(token, tenant, exchange.parts.keyring)
     claims = jose.unverified(token).claims
@@ -199,7 +200,7 @@ def _id_token(exchange: Exchange, token: str) -> Presented:
     if hint.session_id is None:
         raise errors.TOKEN_MALFORMED("the ID token is of no session")
     facts = TokenFacts(tenant.id, "", hint.client_id, _FOREVER, session_id=hint.session_id)
-    return Presented(
+    found = Presented(
         token_type=ID_TOKEN,
         sub=str(claims["sub"]),
         issued_to=hint.client_id,
@@ -210,6 +211,10 @@ def _id_token(exchange: Exchange, token: str) -> Presented:
         facts=facts,
         claims=claims,
     )
+    with exchange.parts.tenancy.session(tenant.id) as session:
+        behind = grant_of(session, found)
+        bindings = refresh.bindings_of(session, behind[0].id) if behind is not None else []
+    return replace(found, cnf=_bound(" ".join(bindings)))
 
 
 def _refresh_token(exchange: Exchange, token: str) -> Presented:
@@ -297,10 +302,8 @@ def _members(value: Any) -> Mapping[str, Any] | None:
 
 def _bound(bound_to: str | None) -> Mapping[str, Any] | None:
     """What a refresh token is bound to, as a `cnf`; where only the kind is known, nothing a proof could equal."""
-    if bound_to is None:
-        return None
-    kind, _, thumbprint = bound_to.rpartition(":")
-    return {kind: thumbprint} if kind else {bound_to: ""}
+    parts = (one.partition(":") for one in (bound_to or "").split())
+    return {kind: thumbprint for kind, _, thumbprint in parts} or None
 
 
 def _sector(exchange: Exchange, client_id: str) -> str | None:

@@ -112,6 +112,12 @@ def demands_signing(client: ClientRecord, tenant: TenantContext) -> bool:
     return client.require_signed_request_object or of(client, tenant).signed_requests
 
 
+def merges_request_objects(client: ClientRecord, tenant: TenantContext) -> bool:
+    """Whether parameters beside a request object count where it does not say them. Where requests have to be signed
+    they do not: nobody signed those (RFC 9101 sections 5 and 10.5)."""
+    return of(client, tenant).merges_request_objects and not demands_signing(client, tenant)
+
+
 def rotates(client: ClientRecord, tenant: TenantContext) -> bool:
     """Whether its refresh tokens rotate. Those of a public client always do (RFC 9700 section 4.14.2)."""
     if client.is_public:

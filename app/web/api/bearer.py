@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import g, request
+from sqlalchemy.orm import Session
 
-from app.domain import assurance, authenticators, users
+from app.domain import access_rules, assurance, authenticators, users
 from app.domain.access import rbac
 from app.domain.access.rbac import Access
-from app.domain.models import User
+from app.domain.models import Grant, User
 from app.domain.resources import INCLUDES
 from app.domain.tenants import TenantContext
 from app.infra.audit import Event
 from app.infra.limits import API_FAILURES, network_of
 from app.kernel import clock
+from app.kernel.errors import Problem
 from app.protocols.oauth import errors, tokens
 from app.protocols.oauth.dpop import nonce_header
 from app.protocols.oauth.errors import Case, OAuthError
@@ -70,13 +72,17 @@ class Caller:
 def authenticate(scope: str | None, permission: str | None, area: str | None = None) -> Caller:
     """The caller, whose token carries `scope`, or one that includes it, and who holds `permission`.
 
-    `area` is one of the tenant's `sessions.reauthenticate_for`: the person has to have signed in as recently, and with
-    a second factor where they have one (RFC 9470). Raises `OAuthError` (401 and 403 with a challenge; 429 for a network
-    that tries tokens out), and `Problem` (`permission.missing`, 403).
+    What takes a permission takes the second factor the tenant demands of its holder as well, whatever the token came
+    of: a sign-in in a trusted browser, or one before they had the role. `area` is one of the tenant's
+    `sessions.reauthenticate_for`: the person has to have signed in as recently, and with a second factor where they
+    have one (RFC 9470). Raises `OAuthError` (401 and 403 with a challenge; 429 for a network that tries tokens out),
+    and `Problem` (`permission.missing`, 403).
     """
     most = pages.tenant().settings.sessions.reauthenticate_for.get(area or "")
     try:
         caller = _caller(pages.tenant(), scope, permission)
+        if permission is not None:
+            _require_second_factor(caller)
         if area is not None:
             _require_strength(caller, most)
         return caller
@@ -87,15 +93,22 @@ def authenticate(scope: str | None, permission: str | None, area: str | None = N
         raise
 
 
+def _require_second_factor(caller: Caller) -> None:
+    mfa = caller.tenant.settings.authentication.mfa
+    if mfa.is_demanded_of(caller.access.roles) and not _showed_two_factors(caller):
+        raise AUTHENTICATION_TOO_WEAK("signed in with one factor, and the tenant demands two")
+
+
+def _showed_two_factors(caller: Caller) -> bool:
+    return assurance.satisfies(caller.token.claims.get("acr", assurance.ONE_FACTOR), assurance.TWO_FACTOR)
+
+
 def _require_strength(caller: Caller, most: int | None) -> None:
-    claims = caller.token.claims
     with pages.services().tenancy.session(caller.tenant.id) as session:
         has_second_factor = authenticators.holdings(session, caller.user).second_factors > 0
-    if has_second_factor and not assurance.satisfies(
-        claims.get("acr", assurance.ONE_FACTOR), assurance.TWO_FACTOR
-    ):
+    if has_second_factor and not _showed_two_factors(caller):
         raise AUTHENTICATION_TOO_WEAK("signed in with one factor, and has more")
-    age = clock.timestamp(clock.now()) - int(claims.get("auth_time", 0))
+    age = clock.timestamp(clock.now()) - int(caller.token.claims.get("auth_time", 0))
     if most is not None and age > most:
         raise AUTHENTICATION_TOO_OLD(f"signed in {age} seconds ago")
 
@@ -129,10 +142,22 @@ def _caller(tenant: TenantContext, scope: str | None, permission: str | None) ->
         user = users.get(session, token.user_id) if token.user_id else None
         if user is None or user.disabled_at is not None:
             raise errors.TOKEN_REVOKED("its person is gone")
+        _require_in_bounds(session, tenant, token)
         access = rbac.access_of(session, user.id)
     if permission is not None:
         rbac.require(access, permission)
     return Caller(tenant, token, user, access)
+
+
+def _require_in_bounds(session: Session, tenant: TenantContext, token: AccessToken) -> None:
+    """A tenant's networks and hours hold for its API, too. Raises `Problem` (403)."""
+    ip, now = pages.origin().ip, clock.now()
+    if access_rules.check(tenant.settings, ip, now) is None:
+        return
+    grant = session.get(Grant, (tenant.id, token.grant_id))
+    refused = access_rules.check(tenant.settings, ip, now, amr=grant.amr if grant else ())
+    if refused is not None:
+        raise Problem(refused, errors.ACCESS_RULES[refused].description, status=403)
 
 
 def _record(error: OAuthError) -> None:

@@ -22,7 +22,7 @@ class Body(BaseModel):
 class Me(Body):
     """The person an access token speaks of, and what they may do here. A scope of this API shows all of it."""
 
-    sub: str = Field(description="The subject identifier.")
+    sub: str = Field(description="The subject identifier, as the client knows it.")
     tenant: str = Field(description="The tenant's slug.")
     username: str | None = Field(description="Null without the scope `profile`.")
     email: str | None = Field(description="Null without the scope `email`.")

@@ -12,7 +12,7 @@ def show(caller: Caller, _query: NoQuery) -> Me:
     user, access = caller.user, caller.access
     shows_email = everything or "email" in allowed
     return Me(
-        sub=user.id,
+        sub=caller.token.claims["sub"],
         tenant=caller.tenant.slug,
         username=user.username if everything or "profile" in allowed else None,
         email=user.email if shows_email else None,

@@ -19,7 +19,8 @@ _PATH_PARAMETER = re.compile(r"<(int|uuid):(\w+)>")
 _PATH_SCHEMAS = {"int": {"type": "integer", "minimum": 0}, "uuid": {"type": "string", "format": "uuid"}}
 _WHY = {
     400: "The request is not valid.",
-    401: "The access token is missing, not valid, or not meant for this API.",
+    401: "The access token is missing, not valid, not meant for this API, or of a sign-in that does not do here: then "
+    "the challenge says what would (RFC 9470).",
     403: "The token's scope or its person's permissions do not allow this.",
     404: "There is no such thing in this tenant.",
     409: "It does not fit what is there.",

@@ -106,7 +106,9 @@ def _released(session: Session, token: AccessToken, client: ClientRecord, tenant
     ).one_or_none()
     if found is None or found.Grant.revoked_at is not None or found.User.disabled_at is not None:
         raise errors.TOKEN_REVOKED("its grant or person is gone")
-    requested = found.Grant.claims_request.get("userinfo") or {}
+    # What a client asked for with `claims` is for itself, not for whoever its token was handed on to (RFC 8693).
+    is_its_own = token.client_id == found.Grant.client_id
+    requested = (found.Grant.claims_request.get("userinfo") or {}) if is_its_own else {}
     wants_access = "groups" in token.scopes or "groups" in requested or bool(client.claims)
     access = rbac.access_of(session, found.User.id) if wants_access else NOBODY
     everything = domain_claims.person(found.User, access)

@@ -55,17 +55,22 @@ def display_known(draft: Draft) -> None:
 def id_token_hint_ours(draft: Draft) -> None:
     """Whom the client expects: an ID token of ours for this client, which may have expired.
 
-    A `claims` parameter may ask for a `sub` as well (OIDC Core section 5.5.1); both have to name the same person.
+    A `claims` parameter may ask for a `sub` as well (OIDC Core section 5.5.1), which is the client's own name of the
+    person; both have to name the same one.
     """
     named = set()
+    subjects, client = draft.directories.keyring.subjects, draft.known_client
     if (token := draft.parameters.get("id_token_hint")) is not None:
         hint = hints.read(token, draft.tenant, draft.directories.keyring)
-        if hint is None or draft.known_client.client_id not in hint.audience:
+        if hint is None or client.client_id not in hint.audience:
             raise HINT_INVALID()
         named.add(hint.user_id)
     for place in draft.claims.values():
         if isinstance(value := (place.get("sub") or {}).get("value"), str):
-            named.add(value)
+            user_id = subjects.known_as(draft.tenant.id, client.sector, value)
+            if user_id is None:
+                raise HINT_INVALID("claims name somebody as this client does not know anybody")
+            named.add(user_id)
     if len(named) > 1:
         raise HINT_INVALID("id_token_hint and claims name different people")
     draft.hinted_user_id = named.pop() if named else None

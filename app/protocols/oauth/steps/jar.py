@@ -52,7 +52,8 @@ STRUCTURED = frozenset({"claims", "authorization_details", "registration"})
 
 
 def request_object(draft: Draft) -> None:
-    """A request object takes the place of the parameters beside it; under `oidc-legacy` it goes before them."""
+    """A request object takes the place of the parameters beside it; under `oidc-legacy` it goes before them, unless
+    requests have to be signed. Signed is one all of whose parameters are the object's."""
     if "request" not in draft.parameters and "request_uri" not in draft.parameters:
         return
     sources.answerable(draft)
@@ -60,15 +61,16 @@ def request_object(draft: Draft) -> None:
     claims = _verified(draft, token)
     parameters, resources = _parameters(claims)
     _check_client(draft, parameters)
-    if draft.profile.merges_request_objects:
+    draft.signed, draft.redirect_uri = True, None
+    if profiles.merges_request_objects(draft.known_client, draft.tenant):
         beside = {k: v for k, v in draft.parameters.items() if k not in ("request", "request_uri")}
+        draft.signed = beside.keys() <= parameters.keys() and bool(resources or not draft.resources_asked)
         draft.parameters = {**beside, **parameters}
         draft.resources_asked = resources or draft.resources_asked
         draft.repeated -= parameters.keys()
     else:
         draft.parameters, draft.resources_asked = parameters, resources
         draft.repeated = frozenset()
-    draft.signed, draft.redirect_uri = True, None
 
 
 def _fetched(draft: Draft, request_uri: str) -> str:
@@ -222,7 +224,7 @@ def _check_client(draft: Draft, parameters: dict[str, str]) -> None:
     if parameters.setdefault("client_id", client.client_id) != client.client_id:
         raise OBJECT_CLIENT(ascii(parameters["client_id"])[:200])
     beside = draft.parameters.get("response_type")
-    if draft.profile.merges_request_objects and beside is not None:
+    if profiles.merges_request_objects(client, draft.tenant) and beside is not None:
         inside = parameters.get("response_type", beside)
         if sorted(inside.split()) != sorted(beside.split()):
             raise OBJECT_INVALID("response_type differs from the one beside it (OIDC Core section 6.1)")

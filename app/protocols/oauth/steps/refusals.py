@@ -129,7 +129,8 @@ MAX_AGE = _invalid("max_age", "The parameter max_age is a number of seconds.")
 PROMPT = _invalid("prompt", "The parameter prompt has an unknown value or combines none with another.")
 DISPLAY = _invalid("display", "The parameter display has an unknown value.")
 HINT_INVALID = _invalid(
-    "id_token_hint", "The id_token_hint is not an ID token of this issuer for this client."
+    "id_token_hint",
+    "The id_token_hint is not an ID token of this issuer for this client, or the sub in claims is not its own.",
 )
 ACR_UNMET = _case(
     "unmet_authentication_requirements", "The authentication asked for is not available.", "acr.unmet"

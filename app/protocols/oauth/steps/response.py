@@ -71,6 +71,9 @@ def response_type_allowed(draft: Draft) -> None:
             raise RESPONSE_TYPE_UNREGISTERED(
                 f"{client.client_id} is registered for {sorted(client.response_types)}"
             )
+        if "token" in kind.split() and (client.dpop_bound or client.certificate_bound):
+            # A browser that is sent on proves no key (RFC 9449 section 5, RFC 8705 section 3).
+            raise RESPONSE_TYPE_UNREGISTERED(f"the tokens of {client.client_id} are bound to a key")
     if "code" in kind.split() and "authorization_code" not in client.grant_types:
         raise GRANT_TYPE(f"register grant type authorization_code for client {client.client_id}")
     if kind == "code" and "code" not in client.response_types:
