@@ -20,6 +20,7 @@ from tests.protocol.banks import Bank
 from tests.protocol.browserless import new_person
 from tests.protocol.native_app import NativeApp, more, new_app
 from tests.protocol.prover import Prover
+from tests.protocol.test_device import Person, Television
 from tests.protocol.token_side import TokenSide, side
 from tests.protocol.trusted import Issuer
 
@@ -158,12 +159,16 @@ def test_refresh_takes_one_transaction_and_one_trip(counted: Counted) -> None:
     assert (spent.transactions, spent.trips) == (1, 1)
 
 
-def test_introspection_takes_no_sql_and_one_trip(counted: Counted) -> None:
+@pytest.mark.parametrize("accept", ["application/json", "application/token-introspection+jwt"])
+def test_introspection_takes_no_sql_and_one_trip(counted: Counted, accept: str) -> None:
+    """Signed, too."""
     client = counted.client()
     token = counted.tokens(client, counted.user())["access_token"]
 
     def ask() -> Any:
-        return counted.post("/introspect", {"token": token}, client)
+        answer = counted.post("/introspect", {"token": token}, client, headers={"Accept": accept})
+        assert answer.mimetype == accept
+        return answer
 
     spent = _quiet(counted, ask, ask)
     assert (spent.transactions, spent.trips) == (0, 1)
@@ -258,6 +263,22 @@ def test_a_waiting_device_takes_no_sql_and_one_trip_a_question(counted: Counted)
         answer = counted.post("/token", form, client)
     assert answer.json["error"] == "authorization_pending"
     assert (spent.transactions, spent.trips) == (0, 2)
+
+
+def test_a_device_that_was_let_in_takes_one_transaction_and_one_trip(counted: Counted) -> None:
+    client = counted.client(
+        grant_types=[DEVICE], redirect_uris=[], scope="openid profile", token_endpoint_auth_method="none"
+    )
+    television, username = Television(counted, client.client_id), f"device-{secrets.token_hex(4)}"
+    new_person(counted.services, counted.tenant, username)
+    person, found = Person(counted, username), []
+    for _ in range(3):
+        asked = television.start()
+        person.let_in(asked["user_code"])
+        with counted.counting() as spent:
+            assert television.poll(asked["device_code"]).status_code == 200
+        found.append((spent.transactions, spent.trips))
+    assert min(found) == (1, 1)
 
 
 def test_signing_in_through_an_application_costs_what_its_pages_would(counted: Counted) -> None:
