@@ -1,4 +1,4 @@
-"""`watchword user invite|unlock|recover|disable|enable`: what is done to people beside what an apply file says."""
+"""`watchword user invite|unlock|recover|sign-out|disable|enable`: what is done to people beside what is applied."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ _DAY = 86400
 
 def add_to(group: click.Group) -> None:
     """Add these commands to `watchword user`."""
-    for command in (invite, unlock, recover, disable, enable):
+    for command in (invite, unlock, recover, sign_out, disable, enable):
         group.add_command(command)
 
 
@@ -132,6 +132,22 @@ def unlock(*, username: str, slug: str, as_json: bool) -> None:
             name, user_id = user.username, user.id
         parts.state.execute(*forget_failures(tenant.id, user_id))
     answer({"username": name, "unlocked": True}, [f"{name} may try again."], as_json=as_json)
+
+
+@click.command("sign-out")
+@click.argument("username")
+@tenant_option
+@json_option
+def sign_out(*, username: str, slug: str, as_json: bool) -> None:
+    """End every session of a person, and tell the applications; the person may sign in anew."""
+    with services() as parts:
+        tenant = tenant_of(parts, slug)
+        with parts.tenancy.session(tenant.id, write=True) as session:
+            user = _find(session, username)
+            ended = len(parts.sessions.end_all(session, tenant, user.id))
+            _record(session, tenant, "user.signed_out", target=user.id, name=user.username, sessions=ended)
+            name = user.username
+    answer({"username": name, "sessions": ended}, [f"Ended {ended} sessions of {name}."], as_json=as_json)
 
 
 @click.command()

@@ -339,6 +339,13 @@ EVENTS: tuple[EventType, ...] = (
     ),
     _row("user.enabled", "user_enabled", ACCOUNT_CHANGE, _ADMIN, "A person's account was opened again."),
     _row(
+        "user.signed_out",
+        "user_signed_out",
+        ACCOUNT_CHANGE,
+        _ADMIN + " sessions",
+        "An administrator ended so many sessions of a person.",
+    ),
+    _row(
         "user.unlocked",
         "user_unlocked",
         ACCOUNT_CHANGE,

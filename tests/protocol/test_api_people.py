@@ -72,7 +72,7 @@ def test_nobody_gives_or_takes_beyond_their_own_permissions(api: Api) -> None:
     desk = api.token(user_id=api.side.user(role="desk"))
     assert invite(api, "desk@example.com", desk, roles=["admin"])[0] == 403
     assert invite(api, "desk@example.com", desk, roles=["desk"])[0] == 201
-    for action in ("disable", "unlock", "recovery"):
+    for action in ("disable", "sign-out", "unlock", "recovery"):
         assert api.call(f"/users/{api.admin}/{action}", desk, "POST").status_code == 403
     plain = api.side.user()
     assert api.call(f"/users/{plain}/disable", desk, "POST").json["disabled"] is True

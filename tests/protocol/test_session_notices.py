@@ -21,8 +21,10 @@ from app.web.services import Services
 from tests.conftest import Http, new_tenant
 from tests.protocol import parties
 from tests.protocol.browserless import PASSWORD, REDIRECT_URI, Person, new_person, new_public_client, token_of
+from tests.protocol.test_api import Api
 from tests.protocol.test_lifecycle import forget, leave, link_sent, send
 from tests.protocol.test_tenant_settings import decide
+from tests.protocol.token_side import TokenSide
 from tests.unit.commands.conftest import Watchword, watchword
 
 __all__ = ["watchword"]
@@ -176,6 +178,30 @@ def test_an_account_is_closed_by_api_or_command(site: Site, watchword: Watchword
             assert user is not None
             account_access.disable(session, user, revocations=site.services.revocations)
     assert sorted(site.notices) == expected
+
+
+def test_an_administrator_signs_somebody_out(
+    site: Site, watchword: Watchword, services: Services, tenant: TenantContext
+) -> None:
+    """By command and by API. The person may come back; what they allowed offline stays."""
+    expected = everything(site)
+    done = watchword("user", "sign-out", "alice", "--tenant", tenant.slug, "--json")
+    assert (done.status, done.json) == (0, {"username": "alice", "sessions": 2})
+    assert sorted(site.notices) == expected
+    assert "Ended 0 sessions" in watchword("user", "sign-out", "alice", "--tenant", tenant.slug).out
+    assert watchword("user", "sign-out", "nobody", "--tenant", tenant.slug).status == 1
+    assert 'id="sign-in"' in site.first.follow(site.first.http.get("/account")).text
+
+    site.first.through()
+    again = of_first(site)[:1]
+    api = Api(TokenSide(services, tenant, Http(site.app, tenant)))
+    answer = api.call(f"/users/{site.user_id}/sign-out", method="POST")
+    assert answer.json == {"sub": site.user_id, "username": "alice", "disabled": False}
+    assert sorted(site.notices) == sorted(expected + again)
+    with services.tenancy.session(tenant.id) as session:
+        rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
+    told = [row["data"] for row in rows if row["event"] == "user.signed_out"]
+    assert [(data["via"], data["sessions"]) for data in told] == [("cli", 2), ("cli", 0), ("api", 1)]
 
 
 def test_a_person_is_deleted_by_an_apply_file(site: Site, watchword: Watchword) -> None:

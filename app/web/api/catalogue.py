@@ -231,6 +231,12 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
                 "Close an account; everything issued to the person ends at once.",
             ),
             ("enable", "enable", people.enable, "Open a disabled account."),
+            (
+                "sign_out",
+                "sign-out",
+                people.sign_out,
+                "End every session of a person, and what lives no longer than they; applications are told.",
+            ),
             ("unlock", "unlock", people.unlock, "Forget the failed sign-ins of an account."),
             (
                 "recover",

@@ -35,6 +35,15 @@ def enable(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
         return _done(session, caller, user, "user.enabled")
 
 
+def sign_out(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
+    """End every session of a person, who may sign in anew. What lives no longer than a session ends with it."""
+    parts, tenant = pages.services(), caller.tenant
+    with parts.tenancy.session(tenant.id, write=True) as session:
+        user = _other(session, caller, user_id)
+        ended = parts.sessions.end_all(session, tenant, user.id)
+        return _done(session, caller, user, "user.signed_out", sessions=len(ended))
+
+
 def unlock(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
     """Forget failed sign-ins."""
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
