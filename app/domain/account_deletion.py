@@ -35,7 +35,7 @@ def request(session: Session, user: User, *, grace_days: int, revocations: Revoc
 
 
 def keep(user: User) -> None:
-    """The person changed their mind."""
+    """The person changed their mind, or it never was their wish."""
     user.delete_at = None
 
 

@@ -86,6 +86,25 @@ def of_user(db: Session, user_id: str, kind: str | None = None) -> list[Authenti
     return list(db.scalars(asked.order_by(Authenticator.created_at, Authenticator.id)))
 
 
+def remove_added_since(db: Session, user_id: str, since: datetime) -> list[Authenticator]:
+    """Remove the authenticators and recovery codes that were made at `since` or later. Gives the former which counted,
+    detached."""
+    added = list(
+        db.scalars(
+            select(Authenticator).where(Authenticator.user_id == user_id, Authenticator.created_at >= since)
+        )
+    )
+    for row in added:
+        db.delete(row)
+    db.execute(
+        delete(RecoveryCode)
+        .where(RecoveryCode.user_id == user_id, RecoveryCode.created_at >= since)
+        .execution_options(synchronize_session=False)
+    )
+    db.flush()
+    return [row for row in added if row.confirmed_at is not None]
+
+
 def add_totp(
     db: Session, vault: Vault, tenant_id: str, user_id: str, *, name: str, secret: str, step: int
 ) -> Authenticator:

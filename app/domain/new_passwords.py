@@ -74,6 +74,13 @@ def has_second_factor(session: Session, user_id: str) -> bool:
 
 def store(session: Session, user: User, password_hash: str, settings: PasswordSettings) -> None:
     """Make it the person's password. The one it replaces is remembered where the tenant says so; older ones go."""
+    drop(session, user, settings)
+    user.password_hash = password_hash
+
+
+def drop(session: Session, user: User, settings: PasswordSettings) -> None:
+    """Take the person's password away, to be remembered as one they had: nobody signs in with one until another is
+    set."""
     remembered = _remembered(settings) - 1
     if user.password_hash and remembered > 0:
         session.add(FormerPassword(user_id=user.id, password_hash=user.password_hash))
@@ -89,7 +96,7 @@ def store(session: Session, user: User, password_hash: str, settings: PasswordSe
         .where(FormerPassword.user_id == user.id, FormerPassword.id.not_in(kept.scalar_subquery()))
         .execution_options(synchronize_session=False)
     )
-    user.password_hash = password_hash
+    user.password_hash = None
     user.password_changed_at = clock.now()
     user.must_change_password = False
 

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.domain.models import OneTimeLink
+from app.domain import users
+from app.domain.models import OneTimeLink, User
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash, new_secret
@@ -33,6 +34,12 @@ LIFETIME_SECONDS = {
 }
 """By purpose. An invitation may be given another one."""
 
+STANDING = frozenset({CHANGE_EMAIL, RESET_PASSWORD, RECOVER})
+"""What these do is right only for the account as it was when they were made: once its address, its password or its
+epoch is another, they work no more, whoever changed that and however. A link that takes a change of address back is
+none of them: it has to outlive whatever a thief changes next."""
+
+_STANDS_ON = "stands_on"
 _MAX_TOKEN = 64
 
 
@@ -45,16 +52,20 @@ def create(
     created_by: str | None = None,
     expires_at: datetime | None = None,
 ) -> str:
-    """A new link's token, 256 bits, told once. Earlier links of the same purpose for the same person stop working."""
-    if user_id is not None:
+    """A new link's token, 256 bits, told once. Earlier links of the same purpose for the same person stop working, but
+    those that take a change of address back: each stays good for its own address."""
+    kept = dict(data or {})
+    if user_id is not None and purpose != UNDO_EMAIL:
         withdraw_of(session, user_id, purpose)
+    if user_id is not None and purpose in STANDING:
+        kept[_STANDS_ON] = stands_on(users.get(session, user_id))
     token = new_secret()
     session.add(
         OneTimeLink(
             purpose=purpose,
             token_hash=lookup_hash(token),
             user_id=user_id,
-            data=data or {},
+            data=kept,
             created_by=created_by,
             expires_at=expires_at or clock.after(LIFETIME_SECONDS[purpose]),
         )
@@ -65,14 +76,23 @@ def create(
 
 def find(session: Session, purpose: str, token: str) -> OneTimeLink | None:
     """The link, while it can be used."""
-    return session.scalar(select(OneTimeLink).where(*_usable(purpose, token)))
+    found = session.scalar(select(OneTimeLink).where(*_usable(purpose, token)))
+    if found is None or not _stands(found, users.get(session, found.user_id) if found.user_id else None):
+        return None
+    return found
 
 
 def take(session: Session, purpose: str, token: str) -> OneTimeLink:
     """Use the link up, in the caller's transaction: of any number of callers exactly one succeeds.
 
-    Raises `Problem` (`link.invalid`, 404) when it was used, has expired, or never was.
+    Its person is held until that ends. Raises `Problem` (`link.invalid`, 404) when it was used, has expired, never was,
+    or the account is no more what it was made for.
     """
+    found = session.scalar(select(OneTimeLink).where(*_usable(purpose, token)))
+    # Whoever changes the account holds its row: that comes before this and is seen here, or waits.
+    user = users.hold(session, found.user_id) if found is not None and found.user_id else None
+    if found is None or not _stands(found, user):
+        raise _invalid()
     taken = session.execute(
         update(OneTimeLink)
         .where(*_usable(purpose, token))
@@ -80,7 +100,7 @@ def take(session: Session, purpose: str, token: str) -> OneTimeLink:
         .execution_options(synchronize_session=False)
     )
     if taken.rowcount != 1:  # type: ignore[attr-defined]
-        raise Problem("link.invalid", "This link was used before or has expired.", status=404)
+        raise _invalid()
     return session.scalars(
         select(OneTimeLink)
         .where(OneTimeLink.token_hash == lookup_hash(token[:_MAX_TOKEN]))
@@ -89,11 +109,48 @@ def take(session: Session, purpose: str, token: str) -> OneTimeLink:
 
 
 def withdraw_of(session: Session, user_id: str, *purposes: str) -> None:
-    """Have a person's unused links of these purposes, or all of them, work no more."""
+    """Have a person's unused links of these purposes work no more; without any, all but those that take a change of
+    address back, which are the way back for somebody whose account is in other hands."""
     mine = delete(OneTimeLink).where(OneTimeLink.user_id == user_id, OneTimeLink.consumed_at.is_(None))
-    if purposes:
-        mine = mine.where(OneTimeLink.purpose.in_(purposes))
-    session.execute(mine.execution_options(synchronize_session=False))
+    wanted = OneTimeLink.purpose.in_(purposes) if purposes else OneTimeLink.purpose != UNDO_EMAIL
+    session.execute(mine.where(wanted).execution_options(synchronize_session=False))
+
+
+def withdraw_undoing_since(session: Session, link: OneTimeLink) -> None:
+    """Have the links work no more that take back changes made after the one this link took back: they restore addresses
+    of whoever made those. Earlier ones stay: an older address goes before a newer one."""
+    session.execute(
+        delete(OneTimeLink)
+        .where(
+            OneTimeLink.user_id == link.user_id,
+            OneTimeLink.purpose == UNDO_EMAIL,
+            OneTimeLink.consumed_at.is_(None),
+            OneTimeLink.created_at >= link.created_at,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def stands_on(user: User | None) -> dict[str, Any] | None:
+    """What of an account must not have changed since."""
+    if user is None:
+        return None
+    changed = user.password_changed_at
+    return {
+        "email": user.email_key,
+        "password": changed.isoformat() if changed else None,
+        "epoch": user.epoch,
+    }
+
+
+def _stands(link: OneTimeLink, user: User | None) -> bool:
+    if link.purpose not in STANDING:
+        return True
+    return user is not None and link.data.get(_STANDS_ON) == stands_on(user)
+
+
+def _invalid() -> Problem:
+    return Problem("link.invalid", "This link was used before or has expired.", status=404)
 
 
 def _usable(purpose: str, token: str) -> tuple[Any, ...]:

@@ -1,23 +1,28 @@
 """Confirming addresses: at sign-in where the tenant asks for it, and the links that confirm, change and take back."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from app.domain import account_access, one_time_links, users
+from app.domain import account_access, account_deletion, authenticators, new_passwords, one_time_links, users
 from app.domain.models import OneTimeLink, User
 from app.domain.tenants import TenantContext
 from app.infra import limits
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.web import links, mails, pages, turns
+from app.web import enrol_pages, links, mails, pages, turns
 from app.web.i18n import later
 from app.web.page_forms import PageForm, checked, make_token
 from app.web.people_forms import AnswerForm
 from app.web.standings import Standing
 from app.web.turns import Turn
+
+AROUND = timedelta(days=1)
+"""What was added to sign in with so long before a change of address was asked for goes when the change is taken back:
+whoever comes into an account adds something of their own first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ _WORDS = {
     "undo": _Words(
         later("Take back the change of address"),
         later(
-            "Your account is to use %(address)s again. You are signed out everywhere, and set a new password."
+            "Your account is to use %(address)s again. You are signed out everywhere, and set a new password. Passkeys"
+            " and second factors that were added since the day before the change are removed."
         ),
         later("Take it back"),
         "",
@@ -141,13 +147,14 @@ def _use(action: str, token: str) -> Response:
             link = one_time_links.take(db, _ACTIONS[action], token)
             user = users.get(db, link.user_id or "")
             if user is None or user.disabled_at is not None:
-                return links.gone()
+                # Raised, so that the link is not used up: whoever is let in again may still need it.
+                raise Problem("link.invalid", "This link was used before or has expired.", status=404)
             if action == "confirm":
                 _confirm(db, user, link)
             elif action == "change":
                 _change(db, where, user, link)
             else:
-                target = _undo(db, user, link)
+                target = _undo(db, where, user, link)
     except Problem as problem:
         if problem.code not in ("link.invalid", "user.exists"):
             raise
@@ -173,9 +180,10 @@ def _change(db: Session, where: TenantContext, user: User, link: OneTimeLink) ->
     users.set_email(user, link.data["email"], verified=True)
     users.check_free(db, user)
     # A link to the old mailbox would still set a new password.
-    one_time_links.withdraw_of(db, user.id, one_time_links.RESET_PASSWORD, one_time_links.VERIFY_EMAIL)
+    one_time_links.withdraw_of(db, user.id)
     if before is not None:
-        data = {"email": before, "verified": was_verified}
+        since = link.created_at - AROUND
+        data = {"email": before, "verified": was_verified, "since": since.isoformat()}
         token = one_time_links.create(db, one_time_links.UNDO_EMAIL, user_id=user.id, data=data)
         mails.send(
             db,
@@ -190,13 +198,26 @@ def _change(db: Session, where: TenantContext, user: User, link: OneTimeLink) ->
     links.record(db, "email.changed", user, changes=["email"])
 
 
-def _undo(db: Session, user: User, link: OneTimeLink) -> str:
-    """The old address is back, everything issued meanwhile is worth nothing, and its reader sets a new password."""
+def _undo(db: Session, where: TenantContext, user: User, link: OneTimeLink) -> str:
+    """The old address is back, everything issued meanwhile is worth nothing, and its reader sets a new password.
+
+    The present password, and the factors added around the change, open nothing any more; and an account that was about
+    to be deleted stays.
+    """
     users.set_email(user, link.data["email"], verified=bool(link.data["verified"]))
     users.check_free(db, user)
     account_access.take_back(db, user, "email_undone", revocations=pages.services().revocations)
     one_time_links.withdraw_of(db, user.id)
+    one_time_links.withdraw_undoing_since(db, link)
+    new_passwords.drop(db, user, where.settings.authentication.password)
     links.record(db, "email.change.undone", user, changes=["email"])
+    if user.delete_at is not None:
+        account_deletion.keep(user)
+        links.record(db, "account.deletion.withdrawn", user)
+    since = datetime.fromisoformat(link.data["since"]) if "since" in link.data else link.created_at
+    for row in authenticators.remove_added_since(db, user.id, since):
+        links.record(db, "factor.removed", user, method=row.kind, name=row.name, target=row.id)
+        enrol_pages.tell(db, where, user, row.name or row.kind, added=False)
     token = one_time_links.create(
         db, one_time_links.RESET_PASSWORD, user_id=user.id, data={"email": user.email_key}
     )

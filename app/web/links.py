@@ -45,7 +45,7 @@ def gone() -> Response:
     )
 
 
-def record(db: Session, name: str, user: User | None, *, by: str | None = None, **data: Any) -> None:
+def record(db: Session, name: str, user: User | None, /, *, by: str | None = None, **data: Any) -> None:
     """Put on record, in the caller's transaction, what happened to a person's account on a page.
 
     `by` acted, if it was not the person.

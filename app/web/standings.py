@@ -118,11 +118,13 @@ def find(
     session: BrowserSession | None,
     found: Interaction | None = None,
     *,
+    visit: Visit | None = None,
     allowed_here: bool = False,
 ) -> Standing:
-    """Ask the requirements, in order, for an authorization request or, without one, for a page of ours."""
+    """Ask the requirements, in order, for an authorization request or, without one, for a page of ours. What that page
+    demands is in the interaction, or, where there is none, in `visit`."""
     at = terminal.of_browser(where, asked.client_id if asked else None)
-    standing = ask(where, asked, client, session, found, at=at, allowed_here=allowed_here)
+    standing = ask(where, asked, client, session, found, at=at, visit=visit, allowed_here=allowed_here)
     if standing.user is not None:
         i18n.prefer(person=standing.user.claims.get("locale"))
     return standing
@@ -136,10 +138,12 @@ def ask(
     found: Interaction | None = None,
     *,
     at: Terminal,
+    visit: Visit | None = None,
     allowed_here: bool = False,
 ) -> Standing:
     """The same for whoever sits at `at`."""
-    shown, visit = _counting(found, session), Visit.from_json(found.visit if found else None)
+    shown = _counting(found, session)
+    visit = visit or Visit.from_json(found.visit if found else None)
     with pages.services().tenancy.session(where.id) as db:
         facts = _Facts(where, db, asked, client, at)
         person = _person(db, session, shown)

@@ -379,7 +379,7 @@ class TestStepUp:
         other.http.client.delete_cookie(f"ww-{other.http.tenant.id}", path="/")
         first = claims_of(person.tokens())
         assert first["acr"] == self.TWO
-        plain = _with_one_factor(person)
+        plain = with_one_factor(person)
         before = claims_of(plain.tokens())
         page = plain.authorize(acr_values=self.TWO)
         assert "The application asks for more than you showed so far" in page.text
@@ -392,7 +392,7 @@ class TestStepUp:
         assert after["auth_time"] >= before["auth_time"]
 
     def test_silently_it_is_login_required(self, person: Person) -> None:
-        plain = _with_one_factor(protected(person))
+        plain = with_one_factor(protected(person))
         plain.through()
         answer = answer_of(plain.authorize(prompt="none", acr_values=self.TWO))
         assert answer.parameters["error"] == "login_required"
@@ -418,7 +418,7 @@ class TestStepUp:
     def test_a_session_that_ended_is_not_brought_back(
         self, person: Person, services: Services, tenant: TenantContext
     ) -> None:
-        plain = _with_one_factor(protected(person))
+        plain = with_one_factor(protected(person))
         plain.through()
         page = plain.authorize(acr_values=self.TWO)
         with services.tenancy.session(tenant.id, write=True) as session:
@@ -431,7 +431,7 @@ class TestStepUp:
 class TestConsole:
     def test_needs_the_second_factor_of_whoever_has_one(self, person: Person) -> None:
         """In a browser that goes without it, too."""
-        plain = _with_one_factor(protected(person))
+        plain = with_one_factor(protected(person))
         plain.through()
         page = plain.http.get("/account/factors/totp")
         assert 'value="factor"' in page.text
@@ -483,7 +483,7 @@ class TestConsole:
         assert [e for e in events(services, tenant, "auth.step_up") if e["mfa_used"]]
 
 
-def _with_one_factor(person: Person) -> Person:
+def with_one_factor(person: Person) -> Person:
     """The same person in a browser whose session stands on the password alone: they trusted it."""
     other = elsewhere(person)
     other.second(other.sign_in(other.authorize()), "recovery", trust="yes")

@@ -48,6 +48,9 @@ def _ask() -> Response:
     outcome = parts.state.execute(limits.EMAIL_CHANGES.count(where.id, found.user.id))
     limits.require(outcome, limits.EMAIL_CHANGES)
     with parts.tenancy.session(where.id, write=True) as db:
+        if shell.held(db, found) is None:
+            # Signed out by a new password a moment ago: what was asked before it is not done after it.
+            return pages.see_other(pages.url("account_email"))
         if not _is_others(db, found, address):
             token = one_time_links.create(
                 db, one_time_links.CHANGE_EMAIL, user_id=found.user.id, data={"email": address}

@@ -9,16 +9,15 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
-from app.domain import assurance, authenticators
+from app.domain import authenticators
 from app.domain.access.rbac import Access
-from app.domain.authenticators import FEW_LEFT, Holdings
+from app.domain.authenticators import FEW_LEFT
 from app.domain.models import Authenticator, User
 from app.domain.tenants import TenantContext
 from app.domain.user_agents import describe
 from app.infra import audit
 from app.kernel.errors import Problem
 from app.protocols.login.devices import Devices
-from app.protocols.login.engine import Visit
 from app.web import enrol_pages, errors, login, pages, turns
 from app.web.account import shell
 from app.web.account.forms import ID
@@ -49,28 +48,14 @@ def register(app: Flask) -> None:
     app.add_url_rule("/account/factors/trusted-devices", DEVICES + "_step", _forget, methods=["POST"])
 
 
-def may_change(found: Visitor, held: Holdings) -> bool:
-    """Whether the person showed, recently, all they have to before changing how they sign in."""
-    has_shown = not held.second_factors or assurance.has_second_factor(found.session.amr)
-    return has_shown and shell.is_recent(found, AREA)
-
-
-def prove(return_to: str) -> Response:
-    """Have the person show what is missing for a change, then lead on to the page `return_to`."""
-    return login.go_on(turns.begin(pages.tenant(), return_to, visit=_visit(None)), after_post=False)
-
-
-def _visit(wants: str | None) -> Visit:
-    most = pages.tenant().settings.sessions.reauthenticate_for.get(AREA)
-    return Visit(max_age=most, protects=True, wants=wants)
-
-
 def _add(way: str) -> Response:
     """To the page that adds one; who has to sign in first is asked there."""
     where = pages.tenant()
     if not enrol_pages.VIEWS[way].is_offered(where):
         raise NotFound
-    return login.go_on(turns.begin(where, _HOME.get(way, PAGE), visit=_visit(way)), after_post=False)
+    return login.go_on(
+        turns.begin(where, _HOME.get(way, PAGE), visit=shell.demands(AREA, wants=way)), after_post=False
+    )
 
 
 def _show() -> Response:
@@ -125,9 +110,7 @@ def _remove() -> Response:
     if not ID.fullmatch(target):
         raise NotFound
     where = found.where
-    with pages.services().tenancy.session(where.id) as db:
-        held = authenticators.holdings(db, found.user)
-    if not may_change(found, held):
+    if not shell.has_proved(found, AREA):
         return _proof_first()
     try:
         with pages.services().tenancy.session(where.id, write=True) as db:
@@ -175,7 +158,7 @@ def why_it_stays(problem: Problem) -> str:
 
 def _proof_first() -> Response:
     """A form came too late: show what is missing, then the page again, where it can be sent once more."""
-    turn = turns.begin(pages.tenant(), PAGE, visit=_visit(None))
+    turn = turns.begin(pages.tenant(), PAGE, visit=shell.demands(AREA))
     return turn.deliver(pages.see_other(turn.action))
 
 

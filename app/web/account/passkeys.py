@@ -70,11 +70,10 @@ def _change() -> Response:
     where = found.where
     with pages.services().tenancy.session(where.id) as db:
         mine = {row.id for row in authenticators.of_user(db, found.user.id, authenticators.PASSKEY)}
-        held = authenticators.holdings(db, found.user)
     if not ID.fullmatch(target) or target not in mine:
         raise NotFound
-    if not factors.may_change(found, held):
-        return factors.prove(PAGE)
+    if not shell.has_proved(found, factors.AREA):
+        return shell.prove(PAGE, factors.AREA)
     try:
         with pages.services().tenancy.session(where.id, write=True) as db:
             if step == "remove":

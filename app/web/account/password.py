@@ -3,16 +3,16 @@
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 
-from app.domain import authenticators
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Blocked, Failed
 from app.web import errors, new_account, own_password, pages, strength
-from app.web.account import factors, shell
+from app.web.account import shell
 from app.web.account.shell import Visitor
 from app.web.page_forms import checked
 from app.web.people_forms import OwnPasswordForm
 
 PAGE = "account_password"
+AREA = "security"
 
 
 def register(app: Flask) -> None:
@@ -22,27 +22,16 @@ def register(app: Flask) -> None:
 
 
 def _show() -> Response:
-    found = shell.entered(PAGE)
-    if isinstance(found, Response):
-        return found
-    if not _may(found):
-        return factors.prove(PAGE)
-    return _page(found, {})
-
-
-def _may(found: Visitor) -> bool:
     """Whoever has a second factor showed it; and the first password of an account is set by a recent sign-in alone."""
-    with pages.services().tenancy.session(found.where.id) as db:
-        return factors.may_change(found, authenticators.holdings(db, found.user))
+    found = shell.entered(PAGE, area=AREA)
+    return found if isinstance(found, Response) else _page(found, {})
 
 
 def _change() -> Response:
     form = checked(OwnPasswordForm, shell.bound_here())
-    found = shell.acting(PAGE)
+    found = shell.acting(PAGE, area=AREA)
     if isinstance(found, Response):
         return found
-    if not _may(found):
-        return pages.see_other(pages.url(PAGE))
     where, user, password = found.where, found.user, form.password.data or ""
     if user.password_hash is not None:
         outcome = own_password.prove(where, user, form.current.data or "")

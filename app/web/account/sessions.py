@@ -6,7 +6,7 @@ from flask import Flask, Response, request
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
-from app.domain import session_views
+from app.domain import one_time_links, session_views
 from app.domain.session_views import SessionView
 from app.domain.sessions import BrowserSession
 from app.infra import audit
@@ -90,4 +90,6 @@ def end(found: Visitor, sessions: Sequence[BrowserSession]) -> None:
         for session in sessions:
             parts.sessions.end(db, found.where, session)
             audit.record(db, found.event("session.revoked", target=session.sid))
+        # Who ends sessions does not trust what was asked for in them.
+        one_time_links.withdraw_of(db, found.user.id, one_time_links.CHANGE_EMAIL)
     browser.forget(found.where, {session.sid for session in sessions})

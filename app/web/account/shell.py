@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
+from sqlalchemy.orm import Session
 
-from app.domain import users
+from app.domain import access_rules, users
 from app.domain.access.rbac import Access, access_of
 from app.domain.models import User
 from app.domain.sessions import BrowserSession
 from app.domain.tenants import TenantContext
 from app.infra.audit import Event
 from app.kernel import clock
-from app.web import browser, consent_page, i18n, login, oauth, pages
+from app.protocols.login.engine import Done, Visit
+from app.web import browser, consent_page, i18n, login, oauth, pages, standings, turns
 from app.web.account import sections
 from app.web.page_forms import make_token
 
@@ -56,10 +58,14 @@ def bound_here() -> str:
 
 
 def visitor() -> Visitor | None:
-    """Who is signed in, unless their account was closed."""
+    """Who is signed in, unless their account was closed, or they may not work from here or now: the sign-in page says
+    so to them."""
     where = pages.tenant()
     session = oauth.current_session(where)
     if session is None:
+        return None
+    # Whoever took a session along is where the tenant's networks end, too.
+    if access_rules.check(where.settings, pages.origin().ip, clock.now(), amr=session.amr) is not None:
         return None
     with pages.services().tenancy.session(where.id) as db:
         user = users.get(db, session.user_id)
@@ -74,27 +80,53 @@ def visitor() -> Visitor | None:
 def entered(return_to: str, *, area: str | None = None) -> Visitor | Response:
     """Whoever is signed in, for a page to show; else the sign-in page, which leads on to the page `return_to`.
 
-    `area` is one of the tenant's `sessions.reauthenticate_for`: a sign-in too long ago for it is asked for once more.
+    `area` is one of the tenant's `sessions.reauthenticate_for`: a sign-in too long ago for it is asked for once more,
+    and whoever has a second factor shows it, in a trusted browser too.
     """
     found = visitor()
-    if found is None or (area is not None and not is_recent(found, area)):
-        most = pages.tenant().settings.sessions.reauthenticate_for.get(area or "")
-        return login.start_sign_in(return_to, max_age=most)
-    return found
+    if area is not None and (found is None or not has_proved(found, area)):
+        return prove(return_to, area)
+    return login.start_sign_in(return_to) if found is None else found
 
 
 def acting(return_to: str, *, area: str | None = None) -> Visitor | Response:
     """The same for a form that was sent: to the page, which asks whoever has to sign in first."""
     found = visitor()
-    if found is None or (area is not None and not is_recent(found, area)):
+    if found is None or (area is not None and not has_proved(found, area)):
         return pages.see_other(pages.url(return_to))
     return found
 
 
-def is_recent(found: Visitor, area: str) -> bool:
-    """Whether the sign-in is recent enough for an area of the console."""
-    most = found.where.settings.sessions.reauthenticate_for.get(area)
-    return most is None or (clock.now() - found.session.auth_time).total_seconds() <= most
+def has_proved(found: Visitor, area: str) -> bool:
+    """Whether the person showed all they have, recently enough for an area of the console.
+
+    The sign-in family's requirements say so, and the same ones say what `prove` asks for.
+    """
+    standing = standings.find(found.where, None, None, found.session, visit=demands(area))
+    return isinstance(standing.step, Done)
+
+
+def prove(return_to: str, area: str) -> Response:
+    """Have the person show what is missing for an area, then lead on to the page `return_to`."""
+    return login.go_on(turns.begin(pages.tenant(), return_to, visit=demands(area)), after_post=False)
+
+
+def demands(area: str, *, wants: str | None = None) -> Visit:
+    """What an area of the console asks of whoever comes to it; `wants` is what they came to add."""
+    most = pages.tenant().settings.sessions.reauthenticate_for.get(area)
+    return Visit(max_age=most, protects=True, wants=wants)
+
+
+def held(db: Session, found: Visitor) -> User | None:
+    """The visitor's row, held until the transaction ends; None when the session has ended since the page was asked for.
+
+    For what must not be done any more once somebody else ended the session, set a password or closed the account.
+    """
+    user, where = users.hold(db, found.user.id), found.where
+    is_over = pages.services().revocations.is_session_over(db, where.id, found.session.sid)
+    if user is None or user.disabled_at is not None or user.epoch != found.session.user_epoch or is_over:
+        return None
+    return user
 
 
 def render(template: str, found: Visitor, path: str, status: int = 200, **values: Any) -> Response:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from app.domain import session_views
+from app.domain import one_time_links, session_views
 from app.domain.session_views import SessionView
 from app.domain.sessions import BrowserSession
 from app.infra import audit
@@ -68,6 +68,8 @@ def _end(caller: Caller, sessions: Sequence[BrowserSession]) -> None:
         for session in sessions:
             parts.sessions.end(db, caller.tenant, session)
             audit.record(db, caller.event("session.revoked", target=session.sid))
+        # Who ends sessions does not trust what was asked for in them.
+        one_time_links.withdraw_of(db, caller.user.id, one_time_links.CHANGE_EMAIL)
 
 
 def _shown(view: SessionView) -> SessionItem:
