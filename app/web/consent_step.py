@@ -46,12 +46,14 @@ def show(turn: Turn, standing: Standing) -> Response:
 
 def take(turn: Turn, standing: Standing, form: ConsentForm) -> Response | Turn:
     """Allowed or not. Allowing counts for this very request alone, and for the person the page named alone: somebody
-    else who signed in meanwhile in another tab is asked themselves."""
+    else who signed in meanwhile in another tab, or is on their way to it, is asked themselves."""
     asked, session = turn.asked, standing.session
     if asked is None:
         return errors.error_page(400)
     if form.answer.data == "allow":
-        return replace(turn, allowed_here=session is not None and form.session.data == session.sid)
+        # Whoever showed who they are in this interaction has no session yet: the one there is may be another's.
+        answers = session is not None and standing.shown is None and form.session.data == session.sid
+        return replace(turn, allowed_in=session.sid if session and answers else None)
     if form.answer.data != "deny":
         return errors.error_page(400)
     _record_denial(turn, asked, standing)

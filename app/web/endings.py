@@ -27,7 +27,9 @@ def finish(
         return turns.expired(turn.where, turn.found.id, turn.stub)
     redirection = None
     try:
-        redirection = oauth.complete(turn.where, asked, client, session, allowed_here=turn.allowed_here)
+        redirection = oauth.complete(
+            turn.where, asked, client, session, allowed_here=turn.is_allowed(session)
+        )
     finally:
         if redirection is None:
             # Nothing came of it, so nothing was used up.

@@ -104,9 +104,8 @@ def _take_step(interaction_id: str) -> Response:
 
 
 def _stand(turn: Turn, session: BrowserSession | None) -> Standing:
-    return standings.find(
-        turn.where, turn.asked, turn.client, session, turn.found, allowed_here=turn.allowed_here
-    )
+    allowed = turn.is_allowed(session)
+    return standings.find(turn.where, turn.asked, turn.client, session, turn.found, allowed_here=allowed)
 
 
 def _started(turn: Turn, standing: Standing) -> Accepted:

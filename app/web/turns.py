@@ -31,8 +31,8 @@ class Turn:
     stub: Stub
     is_new: bool
     """The browser came for it just now and has no cookie yet."""
-    allowed_here: bool = False
-    """The person allowed this very request with this very step."""
+    allowed_in: str | None = None
+    """The session whose person allowed this very request with this very step, by its id. A yes counts in no other."""
     elsewhere: Terminal | None = None
     """Where the person sits, if not at the browser that asks."""
 
@@ -41,6 +41,10 @@ class Turn:
         """Where the person sits."""
         asked = self.asked
         return self.elsewhere or terminal.of_browser(self.where, asked.client_id if asked else None)
+
+    def is_allowed(self, session: BrowserSession | None) -> bool:
+        """Whether the person of a session allowed this very request."""
+        return session is not None and self.allowed_in == session.sid
 
     @property
     def bound_to(self) -> str:
