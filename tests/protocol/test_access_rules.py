@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import time_machine
 
+from app.domain.client_metadata import DEVICE_CODE
+from app.domain.models import Grant
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.kernel import clock
 from app.web.services import Services
 from tests.conftest import Http
-from tests.protocol.browserless import Person, answer_of, new_person, new_public_client
+from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
 from tests.protocol.test_tenant_settings import decide
 
 OFFICE = {"allow": ["10.0.0.0/8"]}
@@ -118,6 +120,87 @@ def test_a_session_opens_nothing_from_elsewhere(
     assert person.authorize().status_code == 403
     person.http.address = INSIDE  # type: ignore[attr-defined]
     assert "code" in answer_of(person.authorize()).parameters
+
+
+@pytest.mark.parametrize("rule", ["network", "hours"])
+@pytest.mark.parametrize(
+    "path", ["/", "/account", "/account/password", "/account/email", "/account/sessions"]
+)
+def test_a_running_session_is_no_way_around_the_rules_in_the_console(
+    person: Person, services: Services, tenant: TenantContext, rule: str, path: str
+) -> None:
+    """A session that was taken along, or stolen, shows and changes nothing from outside; it goes on once its person is
+    back."""
+    person.through()
+    assert person.follow(person.http.get(path)).status_code == 200
+    token = token_of(person.http.get("/account/sessions"))
+    decide(services, tenant, **({"network": OFFICE} if rule == "network" else {"hours": closed()}))
+    person.http.address = OUTSIDE  # type: ignore[attr-defined]
+    page = person.follow(person.http.get(path))
+    assert page.status_code == 403
+    assert "You cannot sign in" in page.text
+    form = {"csrf_token": token, "email": "thief@example.com", "step": "end-others", "username": "alice"}
+    for target in ("/account/email", "/account/sessions", "/account/delete", "/account/data"):
+        refused = person.http.post(target, form=form)
+        assert refused.status_code == 303
+        assert refused.headers["Location"].endswith(target)
+    expected = "network.not_allowed" if rule == "network" else "hours.closed"
+    assert expected in reasons(services, tenant, "auth.login.fail")
+    decide(services, tenant, network=None, hours=None)
+    assert person.follow(person.http.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("amr", [("pwd",), ("fed",)])
+def test_the_api_asks_for_the_rules(
+    services: Services, tenant: TenantContext, http: Http, amr: tuple[str, ...]
+) -> None:
+    """Who came by another organization's sign-in may be excepted here, too."""
+    new_person(services, tenant)
+    new_public_client(services, tenant, scope="openid watchword:account:read")
+    person = Person(From(http.app, tenant))
+    token = person.tokens(scope="openid watchword:account:read", resource=tenant.issuer)["access_token"]
+    with services.tenancy.session(tenant.id, write=True) as session:
+        session.query(Grant).one().amr = list(amr)
+    bearer = {"Authorization": f"Bearer {token}"}
+
+    def ask() -> Any:
+        return person.http.get("/api/v1/me/sessions", headers=bearer)
+
+    assert ask().status_code == 200
+    decide(services, tenant, network={**OFFICE, "bypass_for_sso": True})
+    assert ask().status_code == 200
+    person.http.address = OUTSIDE  # type: ignore[attr-defined]
+    answer = ask()
+    if "fed" in amr:
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, answer.json["code"]) == (403, "network.not_allowed")
+    decide(services, tenant, network=None, hours=closed())
+    answer = ask()
+    assert (answer.status_code, answer.json["code"]) == (403, "hours.closed")
+
+
+@pytest.mark.parametrize("rule", ["network", "hours"])
+def test_a_device_collects_no_tokens_outside_the_rules(
+    person: Person, services: Services, tenant: TenantContext, rule: str
+) -> None:
+    """It may ask again from where, or when, it may."""
+    grants = [DEVICE_CODE, "refresh_token"]
+    new_public_client(services, tenant, "tv", grant_types=grants, redirect_uris=[], scope="openid")
+    begun = person.http.post("/device_authorization", form={"client_id": "tv", "scope": "openid"}).json
+    page = person.follow(person.http.get("/device", query={"user_code": begun["user_code"]}))
+    page = person.sign_in(person.step(page, step="device", answer="continue"))
+    person.allow(page)
+    decide(services, tenant, **({"network": OFFICE} if rule == "network" else {"hours": closed()}))
+    person.http.address = OUTSIDE  # type: ignore[attr-defined]
+    form = {"grant_type": DEVICE_CODE, "device_code": begun["device_code"], "client_id": "tv"}
+    refused = person.http.post("/token", form=form)
+    assert (refused.status_code, refused.json["error"]) == (400, "invalid_grant")
+    expected = "network.not_allowed" if rule == "network" else "hours.closed"
+    assert expected in reasons(services, tenant, "token.refused")
+    decide(services, tenant, network=None, hours=None)
+    with time_machine.travel(clock.now() + timedelta(seconds=30), tick=True):
+        assert person.http.post("/token", form=form).status_code == 200
 
 
 @pytest.mark.parametrize("rule", ["network", "hours"])

@@ -76,7 +76,7 @@ def authenticate(scope: str | None, permission: str | None, area: str | None = N
     of: a sign-in in a trusted browser, or one before they had the role. `area` is one of the tenant's
     `sessions.reauthenticate_for`: the person has to have signed in as recently, and with a second factor where they
     have one (RFC 9470). Raises `OAuthError` (401 and 403 with a challenge; 429 for a network that tries tokens out),
-    and `Problem` (`permission.missing`, 403).
+    and `Problem` (403: `permission.missing`, `network.not_allowed`, `hours.closed`).
     """
     most = pages.tenant().settings.sessions.reauthenticate_for.get(area or "")
     try:

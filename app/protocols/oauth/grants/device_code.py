@@ -1,8 +1,9 @@
 """The device code grant, its token request (RFC 8628 section 3.4): the device asks until the person has decided."""
 
-from app.domain import devices_pending
+from app.domain import access_rules, devices_pending
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.devices_pending import ALLOWED, DENIED, Poll
+from app.kernel import clock
 from app.protocols.oauth import errors
 from app.protocols.oauth.authlib_seam import ExtensionGrant, TokenResponse
 from app.protocols.oauth.grants.redeeming import Redeeming
@@ -49,7 +50,14 @@ class DeviceCode(ExtensionGrant, Redeeming):
             raise errors.DEVICE_EXPIRED()
         if found.status != ALLOWED:
             raise errors.DEVICE_PENDING()
-        issuance = self.redeem(found.code_record)
+        record, request = found.code_record, exchange.request
+        refused = access_rules.check(
+            request.tenant.settings, request.remote_address, clock.now(), amr=record.amr
+        )
+        if refused is not None:
+            # The grant stays unredeemed: the device may ask again from where it may.
+            raise errors.ACCESS_RULES[refused](f"grant {record.grant_id}, from {request.remote_address}")
+        issuance = self.redeem(record)
         response = issue(issuance, exchange.parts.keyring, exchange.resources, exchange.trip)
         exchange.trip.go()
         return response
