@@ -26,6 +26,23 @@ _SVG_ELEMENTS = frozenset(
     feComposite feColorMatrix feMerge feMergeNode marker""".split()
 )
 _SVG_SPACES = frozenset({"", "http://www.w3.org/2000/svg"})
+_DESCRIBING_SPACES = frozenset(
+    {
+        "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        "http://purl.org/dc/elements/1.1/",
+        "http://purl.org/dc/terms/",
+        "http://creativecommons.org/ns#",
+        "http://web.resource.org/cc/",
+    }
+)
+"""What programs write into `metadata`: who made the picture, and under which licence. No browser acts on any of it."""
+_EDITOR_SPACES = frozenset(
+    {
+        "http://www.inkscape.org/namespaces/inkscape",
+        "http://sodipodi.sourceforge.net/DTD/sodipodi-0.dtd",
+    }
+)
+"""What drawing programs keep for themselves, anywhere."""
 _REFERENCE = re.compile(r"url\(\s*(?!['\"]?#)", re.IGNORECASE)
 _AT_RULE = re.compile(r"@|\\|expression|javascript", re.IGNORECASE)
 
@@ -116,7 +133,8 @@ def _check_svg(content: bytes) -> None:
             raise refused("it is XML, but no SVG")
         if space in _SVG_SPACES and local not in _SVG_ELEMENTS:
             raise refused(f"the element {local[:40]} is refused")
-        if space not in _SVG_SPACES and "metadata" not in open_elements and "/sodipodi" not in space.lower():
+        describes = space in _DESCRIBING_SPACES and "metadata" in open_elements
+        if space not in _SVG_SPACES | _EDITOR_SPACES and not describes:
             raise refused("elements of other vocabularies are refused")
         open_elements.append(local)
         for attribute, value in attributes.items():

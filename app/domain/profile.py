@@ -17,6 +17,7 @@ PERSON = "person"
 ADMIN = "admin"
 
 MAX_TEXT = 2000
+PHONE, PHONE_VERIFIED = "phone_number", "phone_number_verified"
 
 _TRUE, _FALSE = ("true", "1", "on"), ("false", "0", "off", "")
 
@@ -73,7 +74,14 @@ def changed(
         claims[claim] = read
     if faults:
         raise ProfileFaults(faults)
-    return claims
+    return as_proven(stored, claims)
+
+
+def as_proven(stored: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims without what was verified of another value than they have now (OIDC Core section 5.1,
+    `phone_number_verified`)."""
+    is_same = claims.get(PHONE) == stored.get(PHONE)
+    return {name: value for name, value in claims.items() if is_same or name != PHONE_VERIFIED}
 
 
 def fault_of(attribute: ProfileAttribute, value: Any) -> str | None:

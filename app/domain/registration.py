@@ -81,7 +81,8 @@ def make(session: Session, tenant: TenantContext, newcomer: Newcomer, *, email: 
     """
     settings = tenant.settings
     username = users.check_username(newcomer.username)
-    if "@" in username and users.normalize(username) != users.normalize(email):
+    # As it is compared: other signs than this one become an @ (NFKC).
+    if "@" in users.normalize(username) and users.normalize(username) != users.normalize(email):
         raise Problem("user.invalid", "A user name with an @ has to be your own e-mail address.")
     attributes = settings.people.attributes
     claims = profile.changed(attributes, {}, newcomer.attributes, by=profile.PERSON)

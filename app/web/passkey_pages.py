@@ -90,8 +90,9 @@ def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | 
         row = passkey.find(db, answer)
         owner = users.get(db, row.user_id) if row is not None else None
         db.expunge_all()
-    known = owner is not None and turn.terminal.device.knows(owner.id, owner.password_changed_at)
+    # Of whoever is tried, not of whose passkey it is: with a passkey of their own nobody guesses as on a known device.
     subject = user or owner
+    known = subject is not None and turn.terminal.device.knows(subject.id, subject.password_changed_at)
     attempt = factor_pages.begin(
         turn,
         subject.id if subject else "?passkey:" + turn.found.id[:16],

@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
-from app.domain import registration
+from app.domain import registration, users
 from app.domain.tenants import TenantContext
 from app.infra import limits
 from app.kernel.errors import Problem
@@ -134,7 +134,7 @@ def _require_few(where: TenantContext, proven: bool) -> None:
 
 def _send(turn: Turn, email: str, proven: bool) -> None:
     where, parts = turn.where, pages.services()
-    if not parts.state.execute(limits.MAIL_TO_ADDRESS.count(where.id, email)).ok:
+    if not parts.state.execute(limits.MAIL_TO_ADDRESS.count(where.id, users.normalize(email))).ok:
         return
     language = i18n.language()
     with parts.tenancy.session(where.id, write=True) as db:

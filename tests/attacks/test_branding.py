@@ -118,6 +118,7 @@ def test_a_picture_is_never_a_page(services: Services, tenant: TenantContext, ht
     for picture in (
         "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(document.domain)</script></svg>",
         "<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        "<svg><metadata><script xmlns='http://www.w3.org/1999/xhtml'>alert(1)</script></metadata></svg>",
         "<html xmlns='http://www.w3.org/1999/xhtml'><script>alert(1)</script></html>",
         "data:image/svg+xml;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==",
     ):

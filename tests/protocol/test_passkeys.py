@@ -52,6 +52,11 @@ def show(http: "Http", key: SoftPasskey, **changes: Any) -> "TestResponse":
     )
 
 
+def outsider(holder: Person, username: str) -> Person:
+    """Somebody else, in a browser of their own."""
+    return Person(Browser(holder.http.app, holder.http.tenant), username)
+
+
 def bare(person: Person) -> Browser:
     """A client without a cookie jar, which would take the place of the cookies that are sent."""
     found = Browser(person.http.app, person.http.tenant)
@@ -207,6 +212,28 @@ def test_the_only_way_in_stays(
     assert remove(holder, path, target) == 303
     assert 'id="allow"' in show(holder.http, second).text
     assert len(events(services, tenant, "factor.removed")) == 1
+
+
+def test_a_passkey_of_ones_own_does_not_make_a_known_device_for_somebody_else(
+    holder: Person, key: SoftPasskey, services: Services, tenant: TenantContext
+) -> None:
+    """Mallory knows Alice's password and tries the second step with a passkey of their own, in a browser that knows
+    Mallory: it counts as a stranger's try of Alice."""
+    new_person(services, tenant, "mallory")
+    mallory = outsider(holder, "mallory")
+    page = mallory.http.get("/sign-in")
+    mallory.at = re.findall(r'action="([^"]*/interaction/[^"?]+)"', page.text)[0]
+    mallory.sign_in(page)
+    theirs = add_passkey(mallory, synced=True, verifies=True)
+    alice = Person(mallory.http, "alice")
+    page = alice.sign_in(alice.authorize(prompt="login"))
+    credential = theirs.get(options_of(page.text))
+    page = alice.step(page, step="factor", way="passkey", credential=credential)
+    assert "not one of yours" in page.text
+    found = services.state.read_stream([tenant.id], "audit", "passkeys", count=100)[tenant.id]
+    told = [json.loads(entry.entry) for entry in found]
+    failed = [event for event in told if event["event"] == "auth.factor.fail"]
+    assert [event["data"]["known_device"] for event in failed] == [False]
 
 
 def test_two_removed_at_once_leave_one(

@@ -200,6 +200,8 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_used_up(
         ({"username": "alice"}, "taken"),
         ({"username": "other@example.com"}, "your own e-mail address"),
         ({"username": "alice@example.com"}, "your own e-mail address"),
+        # The same name, once it is compared.
+        ({"username": "other\uff20example.com"}, "your own e-mail address"),
     ):
         page = finish(http, path, **changes)
         assert page.status_code == 400
@@ -276,6 +278,17 @@ def test_one_address_gets_few_mails_however_often_it_is_entered(
     for _ in range(limits.REGISTRATION_UNPROVEN.most):
         assert "Look in your mailbox" in ask(http, NEW).text
     assert len(mailbag.letters(services, open_tenant, NEW)) == limits.MAIL_TO_ADDRESS.most
+
+
+def test_an_address_in_other_letters_is_the_same_address(
+    http: "Http", services: Services, open_tenant: TenantContext
+) -> None:
+    """Mail programs do not tell capitals from small letters, so neither does the count of mails."""
+    shapes = (NEW, "New@example.com", "NEW@EXAMPLE.COM", "nEw@example.com", "neW@Example.com")
+    assert len(shapes) > limits.MAIL_TO_ADDRESS.most
+    for shape in shapes:
+        assert "Look in your mailbox" in ask(http, shape).text
+    assert len(mailbag.letters(services, open_tenant)) == limits.MAIL_TO_ADDRESS.most
 
 
 def invite(services: Services, tenant: TenantContext, **options: Any) -> str:

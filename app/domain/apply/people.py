@@ -106,7 +106,10 @@ class People:
                 self.scope.fault(where, f"a {'mapping' if wanted is dict else 'boolean'} is wanted")
             elif value is not None and (fault := self._profile_fault(name, value)) is not None:
                 self.scope.fault(where, fault)
-        return {k: v for k, v in {**stored, **entry.claims}.items() if v is not None}
+        claims = {**stored, **entry.claims}
+        if profile.PHONE_VERIFIED not in entry.claims:
+            claims = profile.as_proven(stored, claims)
+        return {k: v for k, v in claims.items() if v is not None}
 
     def _profile_fault(self, claim: str, value: Any) -> str | None:
         """What the tenant's profile has against a value."""

@@ -96,6 +96,21 @@ def test_what_is_absent_stays_and_lists_replace(
     assert (alice.email, alice.claims) == ("alice@example.com", {"name": "Alice Adams"})
 
 
+def test_another_number_is_verified_only_where_the_file_says_so(
+    apply: Any, services: Services, tenant: TenantContext
+) -> None:
+    def claims(**given: Any) -> dict[str, Any]:
+        assert apply(users=[{"username": "alice", "claims": given}]).status == 0
+        with services.tenancy.session(tenant.id) as session:
+            return dict(session.scalars(select(User)).one().claims)
+
+    first = {"phone_number": "+491701234567", "phone_number_verified": True}
+    assert claims(**first) == first
+    assert claims(phone_number="+491701234567") == first
+    assert claims(phone_number="+491709999999") == {"phone_number": "+491709999999"}
+    assert claims(**first) == first
+
+
 def test_passwords_are_for_new_people_alone(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
     done = apply(users=[{"username": "alice", "password": "another-horse-battery"}])

@@ -127,12 +127,28 @@ class TestPictures:
             "<style>rect { fill: url( 'https://evil.example' ) }</style>",
             "<style>r\\65ct{}</style>",
             '<h:script xmlns:h="http://www.w3.org/1999/xhtml">1</h:script>',
+            '<metadata><h:script xmlns:h="http://www.w3.org/1999/xhtml">1</h:script></metadata>',
+            '<metadata><a:note xmlns:a="https://example.com/ours">1</a:note></metadata>',
+            '<x:script xmlns:x="http://www.w3.org/1999/xhtml/sodipodi">1</x:script>',
+            '<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>',
             "<rect",
         ],
     )
     def test_what_acts_in_an_svg_is_refused(self, inner: str) -> None:
         with pytest.raises(Problem):
             pictures.check(f'<svg xmlns="http://www.w3.org/2000/svg">{inner}</svg>'.encode())
+
+    def test_what_drawing_programs_write_is_fine(self) -> None:
+        """Who made it and under which licence, and what the program keeps for itself."""
+        text = SVG.replace(
+            "<rect",
+            '<s:namedview xmlns:s="http://sodipodi.sourceforge.net/DTD/sodipodi-0.dtd" id="n">'
+            '<i:grid xmlns:i="http://www.inkscape.org/namespaces/inkscape" id="g"/></s:namedview>'
+            '<metadata><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            '<c:Work xmlns:c="http://creativecommons.org/ns#" r:about="">'
+            '<d:title xmlns:d="http://purl.org/dc/elements/1.1/">A logo</d:title></c:Work></r:RDF></metadata><rect',
+        )
+        assert pictures.check(text.encode()).content_type == "image/svg+xml"
 
     def test_entities_are_refused(self) -> None:
         """A billion laughs, and files of the server."""

@@ -19,6 +19,7 @@ ATTRIBUTES = {
     "news": ProfileAttribute(type="boolean"),
     "badge": ProfileAttribute(editable_by="admin"),
     "hidden": ProfileAttribute(visible=False),
+    "telephone": ProfileAttribute(claim="phone_number"),
 }
 
 
@@ -98,3 +99,22 @@ def test_attributes_cannot_be_what_others_rely_on(attributes: dict[str, Any]) ->
 def test_registration_by_domain_needs_domains() -> None:
     with pytest.raises(ValidationError):
         TenantSettings.model_validate({"registration": {"people": "domain"}})
+
+
+@pytest.mark.parametrize("by", [profile.PERSON, profile.ADMIN])
+@pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [
+        ("+491701234567", True),
+        (" +491701234567 ", True),
+        ("+491709999999", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_another_number_is_not_verified_because_the_former_was(given: Any, is_kept: bool, by: str) -> None:
+    """OIDC Core section 5.1: what was verified is the value of `phone_number`."""
+    stored = {"phone_number": "+491701234567", "phone_number_verified": True}
+    found = changed({"telephone": given}, by, **stored)
+    assert found.get("phone_number_verified", False) is is_kept
+    assert changed({"note": "x"}, by, **stored)["phone_number_verified"] is True
