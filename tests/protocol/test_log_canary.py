@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.infra import audit, logs
 from app.infra.log_tables import OutboxMessage
+from tests.protocol.registrations import Registry
 from tests.protocol.token_side import TokenSide, side
 
 __all__ = ["side"]
@@ -77,3 +78,28 @@ def test_no_secret_is_logged_or_put_on_record(
     for name, secret in {**secrets, "password": PASSWORD}.items():
         for part in {secret, secret.rpartition(".")[2]}:
             assert part not in everything, f"the {name} was told"
+
+
+def test_nothing_secret_of_a_registration_is_logged_or_put_on_record(
+    side: TokenSide, said: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Initial and registration access tokens and client secrets, good, spent and wrong."""
+    registry = Registry(side.services, side.tenant, side.http)
+    registry.decide(registration={"clients": "token"})
+    _, initial = registry.initial_token()
+    made = registry.register(token=initial)
+    secrets = {name: made.told[name] for name in ("client_secret", "registration_access_token")}
+    assert registry.post(token=initial).status_code == 401
+    assert registry.post(token=initial[:-6] + "canary").status_code == 401
+    assert made.put(client_secret=PASSWORD).status_code == 400
+    assert made.put(client_id="another", client_secret=secrets["client_secret"]).status_code == 400
+    changed = made.put().json
+    secrets |= {"new secret": changed["client_secret"], "new token": changed["registration_access_token"]}
+    assert made.read(token=secrets["registration_access_token"]).status_code == 401
+    assert made.delete().status_code == 204
+    assert len(set(secrets.values())) == 4
+    out, err = capfd.readouterr()
+    everything = said.getvalue() + out + err + on_record(side)
+    assert "client.registered" in everything
+    for name, secret in {**secrets, "initial token": initial, "wrong secret": PASSWORD}.items():
+        assert secret not in everything, f"the {name} was told"
