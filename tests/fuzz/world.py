@@ -48,7 +48,8 @@ CLIENT_PAGE = "https://app.example/privacy"
 APP = "app"
 USERNAME, PASSWORD = "alice", "correct-horse-battery"
 SCOPES = "openid profile email offline_access groups read write "
-SCOPES += "watchword:read watchword:admin watchword:account:write"
+OURS = "watchword:read watchword:admin watchword:account:read watchword:account:write"
+SCOPES += OURS
 OPAQUE_API = "https://opaque.example.com"
 
 REUSED = ("access", "opaque", "id_token")
@@ -70,7 +71,7 @@ class World:
         self.tenant: TenantContext = new_tenant(services)
         for identifier, scopes in (
             (parties.API, "read write"),
-            (self.tenant.issuer, "watchword:read watchword:admin"),
+            (self.tenant.issuer, OURS),
         ):
             parties.new_resource(services, self.tenant, identifier, scopes)
         parties.new_resource(services, self.tenant, OPAQUE_API, "peek", access_token_format="opaque")
@@ -155,9 +156,7 @@ class World:
             "code": lambda: self.code().code,
             "auth_session": self._auth_session,
             "refresh": lambda: self._tokens("openid offline_access read")["refresh_token"],
-            "access": lambda: self._tokens(
-                "openid profile watchword:read watchword:admin watchword:account:write"
-            )["access_token"],
+            "access": lambda: self._tokens(f"openid profile {OURS}")["access_token"],
             "opaque": lambda: self._tokens("openid peek")["access_token"],
             "id_token": lambda: self._tokens("openid")["id_token"],
             "csrf": self._csrf,
@@ -234,17 +233,13 @@ class World:
             "undo_email": {"email": email, "verified": True},
             "verify_email": {"email": "alice@example.com"},
         }
-        mine = purpose not in ("registration", "invitation")
+        if purpose in ("registration", "invitation"):
+            whose = None
+        else:
+            whose = self.user_id if purpose == "verify_email" else self._victim()
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             token = one_time_links.create(
-                session,
-                purpose,
-                user_id=self._victim()
-                if mine and purpose != "verify_email"
-                else self.user_id
-                if mine
-                else None,
-                data=data.get(purpose, {"email": email}),
+                session, purpose, user_id=whose, data=data.get(purpose, {"email": email})
             )
         return token, self.form_token(links.bound_to(token))
 
