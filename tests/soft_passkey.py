@@ -37,17 +37,23 @@ class SoftPasskey:
         self.origin = origin
         self.model = model
         self.counter = 0
-        self._flags = PRESENT | (VERIFIED if verifies else 0) | (MAY_SYNC | SYNCED if synced else 0)
-        self._id = os.urandom(32)
+        self.verifies = verifies
+        self._synced = MAY_SYNC | SYNCED if synced else 0
+        self.id = os.urandom(32)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._handle = ""
+        self.handle = b""
+
+    @property
+    def public_key(self) -> bytes:
+        """As COSE has it (RFC 9053 section 7.1.1)."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (number.to_bytes(32, "big") for number in (numbers.x, numbers.y))
+        return cbor2.dumps({1: 2, 3: -7, -1: 1, -2: x, -3: y})
 
     def create(self, options: dict[str, Any]) -> str:
         """Answer a request to make one (section 7.1); it attests its model itself where that is asked (section 8.2)."""
-        self._handle = options["user"]["id"]
-        numbers = self._key.public_key().public_numbers()
-        key = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        attested = self.model.bytes + len(self._id).to_bytes(2, "big") + self._id + cbor2.dumps(key)
+        self.handle = unb64url(options["user"]["id"])
+        attested = self.model.bytes + len(self.id).to_bytes(2, "big") + self.id + self.public_key
         data = self._authenticator_data(options["rp"]["id"], ATTESTED) + attested
         client = self._client_data("webauthn.create", options["challenge"])
         said: dict[str, Any] = {"fmt": "none", "attStmt": {}, "authData": data}
@@ -63,14 +69,14 @@ class SoftPasskey:
             clientDataJSON=client,
             authenticatorData=data,
             signature=self._sign(data, client),
-            userHandle=unb64url(self._handle),
+            userHandle=self.handle,
         )
 
     def _sign(self, data: bytes, client: bytes) -> bytes:
         return self._key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
 
     def _authenticator_data(self, rp_id: str, more: int = 0) -> bytes:
-        flags = bytes([self._flags | more])
+        flags = bytes([PRESENT | (VERIFIED if self.verifies else 0) | self._synced | more])
         return hashlib.sha256(rp_id.encode()).digest() + flags + self.counter.to_bytes(4, "big")
 
     def _client_data(self, kind: str, challenge: str) -> bytes:
@@ -78,7 +84,7 @@ class SoftPasskey:
 
     def _answer(self, **response: bytes) -> str:
         written = {name: b64url(value) for name, value in response.items()}
-        credential_id = b64url(self._id)
+        credential_id = b64url(self.id)
         return json.dumps(
             {"id": credential_id, "rawId": credential_id, "type": "public-key", "response": written}
         )

@@ -15,7 +15,7 @@ import time_machine
 from sqlalchemy import select
 
 from app import create_app
-from app.domain import consents
+from app.domain import consents, users
 from app.domain.assurance import TWO_FACTOR
 from app.domain.models import Authenticator, Consent, OutboxMessage
 from app.infra import sms
@@ -270,6 +270,19 @@ def test_factors_are_renamed_and_removed_and_codes_made_anew(mine: Mine) -> None
     assert mine.call("GET", "/me/factors").json["factors"] == []
     assert mine.call("GET", "/me/recovery-codes").json == {"left": 0}
     assert [event["data"]["name"] for event in mine.events("factor.removed")] == ["Work phone"]
+
+
+def test_the_only_way_in_stays(mine: Mine) -> None:
+    """A passkey of who has neither a password nor a confirmed address."""
+    strong = strong_token(mine)
+    with mine.services.tenancy.session(mine.tenant.id, write=True) as session:
+        user = users.get(session, mine.user_id)
+        assert user is not None
+        user.password_hash, user.email_verified = None, False
+    security_key.registered(mine.services, mine.tenant, mine.user_id)
+    (only,) = mine.call("GET", "/me/factors", strong).json["factors"]
+    problem(mine.call("DELETE", f"/me/factors/{only['id']}", strong), 409, "factor.only_way")
+    assert len(mine.call("GET", "/me/factors", strong).json["factors"]) == 1
 
 
 def strong_token(mine: Mine) -> str:
