@@ -181,6 +181,12 @@ def _development(settings: Settings) -> Iterator[Finding]:
         yield _advice(
             "logs", "WATCHWORD_LOG_LEVEL is DEBUG, which writes a lot. INFO is meant for production."
         )
+    if settings.conformance:
+        yield _advice(
+            "conformance",
+            "WATCHWORD_CONFORMANCE is set: whoever has the token rotates keys, and every page warns people off. "
+            "Unset it when the certification suite is done.",
+        )
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import click
 
 from app.commands.runtime import say, settings
+from app.kernel.settings import Settings
 
 
 @click.command()
@@ -28,10 +29,26 @@ def serve(*, no_worker: bool, server: str | None) -> int:
     say(f"Issuer: {found.base_url}")
     if not is_administered:
         say("The first administrator is made with a one-time link: watchword admin link")
+    if found.conformance:
+        _say_conformance(found)
     chosen: serving.ServerName = "gunicorn" if found.tls_client_ca else "granian"
     if server is not None:
         chosen = "gunicorn" if server == "gunicorn" else "granian"
     return serving.serve(found, server=chosen, with_worker=not no_worker)
+
+
+def _say_conformance(found: Settings) -> None:
+    """The banner of the aids for certification suites, with the token they ask for."""
+    from app import wiring
+    from app.web.conformance import ROTATE_KEYS, token_of
+
+    services = wiring.build(found)
+    try:
+        token = token_of(services.deployment_secrets.pepper())
+    finally:
+        services.close()
+    say("WATCHWORD_CONFORMANCE is set. This server is for a certification suite and for nothing else.")
+    say(f"POST {found.base_url}{ROTATE_KEYS} with: Authorization: Bearer {token}")
 
 
 @click.command()

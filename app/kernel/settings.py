@@ -96,6 +96,11 @@ class Settings:
         "Known leaked passwords no new password may be one of: a file of SHA-1 hashes in order, as Have I Been Pwned "
         "gives it, or the https URL of a range service, which is asked by five characters of the hash. Empty: none.",
     )
+    conformance: bool = _setting(
+        False,
+        "1 while a certification suite tests this server, never otherwise: `POST /conformance/rotate-keys` rotates a "
+        "tenant's keys for whoever shows the token that `watchword serve` prints, and every page says so.",
+    )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
     @property
@@ -278,6 +283,13 @@ def _scheme(*schemes: str) -> Parse:
     return parse
 
 
+def _flag(text: str) -> bool:
+    known = {"": False, "0": False, "false": False, "1": True, "true": True}
+    if text.lower() not in known:
+        raise ValueError("1 or 0 is wanted")
+    return known[text.lower()]
+
+
 def _sms_body(text: str) -> str:
     if "{to}" not in text or "{text}" not in text:
         raise ValueError("a text with {to} and {text} is wanted")
@@ -321,5 +333,6 @@ _PARSERS: dict[str, Parse] = {
     "sms_body": _sms_body,
     "geoip_file": _optional_path,
     "breached_passwords": _file_or_https,
+    "conformance": _flag,
     "log_level": _log_level,
 }

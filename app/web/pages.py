@@ -117,6 +117,7 @@ def page(
         asset=_asset,
         in_words=i18n.in_words,
         frames=frames,
+        conformance=services().settings.conformance,
         **values,
     )
     response = make_response(body, status)
@@ -155,6 +156,7 @@ def register(app: Flask, parts: Services) -> None:
         account,
         brand_preview,
         branding,
+        conformance,
         device,
         email_pages,
         errors,
@@ -184,6 +186,8 @@ def register(app: Flask, parts: Services) -> None:
         links_to.register(app)
     if parts.settings.is_loopback and not parts.settings.smtp_url:
         mailbox_page.register(app)
+    if parts.settings.conformance:
+        conformance.register(app)
 
 
 def _prepare() -> None:
