@@ -5,6 +5,7 @@ say. What the tenant does not let such clients have is left out where something 
 does; what contradicts itself is refused.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ SAID_BY_CLIENTS = frozenset(
 ).intersection(ClientMetadata.model_fields)
 """The others are an administrator's: `first_party`, `profile`, `allowed_groups`, what may be exchanged."""
 
+_MISLEADING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and what makes a name be read in another order than it is written."""
 _RESPONSE_TYPES = frozenset(frozenset(kind.split()) for kind in ("code", *LEGACY_RESPONSE_TYPES))
 
 
@@ -83,6 +86,9 @@ def _check_types(found: Mapping[str, Any]) -> None:
     for name in ("scope", "application_type", "initiate_login_uri"):
         if not isinstance(found.get(name, ""), str):
             raise _bad_metadata(f"{name}: text is wanted")
+    for name, value in found.items():
+        if name.startswith("client_name") and isinstance(value, str) and _MISLEADING.search(value):
+            raise _bad_metadata(f"{name}: a character that cannot be seen")
 
 
 def _choose_grants(found: dict[str, Any], settings: TenantSettings) -> None:

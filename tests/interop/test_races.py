@@ -178,3 +178,28 @@ def test_every_process_sees_a_change_within_a_second(server: LiveServer) -> None
     server.apply({"tenants": [{"slug": "default", "clients": [{"client_id": name, "state": "absent"}]}]})
     time.sleep(1)
     assert ask() == {401}
+
+
+def test_of_sixteen_registrations_with_a_token_for_one_one_wins(server: LiveServer) -> None:
+    """RFC 7591 section 3: the database counts the uses of an initial access token."""
+    server.apply({"tenants": [{"slug": "default", "settings": {"registration": {"clients": "token"}}}]})
+    token = server.watchword("client", "registration-token", "create").strip()
+
+    def register() -> int:
+        for _ in range(5):
+            answer = requests.post(
+                f"{server.base_url}/register",
+                json={"redirect_uris": ["https://rp.example/cb"]},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=30,
+            )
+            if answer.status_code != 503:
+                break
+            time.sleep(int(answer.headers["Retry-After"]))
+        return answer.status_code
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = [each.result() for each in [pool.submit(register) for _ in range(PARALLEL)]]
+    assert sorted(found) == [201, *[401] * (PARALLEL - 1)]
+    assert len(json.loads(server.watchword("client", "list", "--registered", "--json"))) == 1
+    server.apply({"tenants": [{"slug": "default", "settings": {"registration": {"clients": "off"}}}]})

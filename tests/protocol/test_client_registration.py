@@ -197,6 +197,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"post_logout_redirect_uris": ["http://rp.example/out"]}, METADATA),
     ({"request_uris": ["ftp://rp.example/r"]}, METADATA),
     ({"client_name": "n" * 201}, METADATA),
+    ({"client_name": "Docs\nYour bank"}, METADATA),
+    ({"client_name": "Docs \u202eknab"}, METADATA),
+    ({"client_name#de": "Docs \u2066"}, METADATA),
+    ({"client_name": 7}, METADATA),
     ({"contacts": "dev@rp.example"}, METADATA),
     ({"default_max_age": -1}, METADATA),
 ]
