@@ -97,7 +97,7 @@ def _of_call(node: ast.Call, classes: set[str]) -> Iterator[str]:
     )
     if name in classes or name == "refuse" or is_super:
         candidates += node.args[:3]
-    if name == "_invalid" and isinstance(node.args[0], ast.Constant):
+    if name == "_invalid" and node.args and isinstance(node.args[0], ast.Constant):
         yield f"request.{node.args[0].value}"
     for candidate in candidates:
         if (
