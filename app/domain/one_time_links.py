@@ -35,9 +35,9 @@ LIFETIME_SECONDS = {
 """By purpose. An invitation may be given another one."""
 
 STANDING = frozenset({CHANGE_EMAIL, RESET_PASSWORD, RECOVER})
-"""What these do is right only for the account as it was when they were made: once its address, its password or its
-epoch is another, they work no more, whoever changed that and however. A link that takes a change of address back is
-none of them: it has to outlive whatever a thief changes next."""
+"""What these do is right only for the account as it was when they were made: once its address or its password is
+another, or everything issued to the person was revoked, they work no more, whoever changed that and however. A link
+that takes a change of address back is none of them: it has to outlive whatever a thief changes next."""
 
 _STANDS_ON = "stands_on"
 _MAX_TOKEN = 64
@@ -58,7 +58,7 @@ def create(
     if user_id is not None and purpose != UNDO_EMAIL:
         withdraw_of(session, user_id, purpose)
     if user_id is not None and purpose in STANDING:
-        kept[_STANDS_ON] = stands_on(users.get(session, user_id))
+        kept[_STANDS_ON] = _stood_on(purpose, users.get(session, user_id))
     token = new_secret()
     session.add(
         OneTimeLink(
@@ -131,22 +131,20 @@ def withdraw_undoing_since(session: Session, link: OneTimeLink) -> None:
     )
 
 
-def stands_on(user: User | None) -> dict[str, Any] | None:
-    """What of an account must not have changed since."""
+def _stood_on(purpose: str, user: User | None) -> dict[str, Any] | None:
+    """What of an account must not change while a link is to work."""
     if user is None:
         return None
     changed = user.password_changed_at
-    return {
-        "email": user.email_key,
-        "password": changed.isoformat() if changed else None,
-        "epoch": user.epoch,
-    }
+    found = {"email": user.email_key, "password": changed.isoformat() if changed else None}
+    # An administrator makes a recovery link and signs the person out everywhere, in either order.
+    return found if purpose == RECOVER else {**found, "epoch": user.epoch}
 
 
 def _stands(link: OneTimeLink, user: User | None) -> bool:
     if link.purpose not in STANDING:
         return True
-    return user is not None and link.data.get(_STANDS_ON) == stands_on(user)
+    return user is not None and link.data.get(_STANDS_ON) == _stood_on(link.purpose, user)
 
 
 def _invalid() -> Problem:

@@ -96,6 +96,11 @@ def _ends_the_other_sessions(_: Person, services: Services, tenant: TenantContex
     owner.http.post("/account/sessions", form={"csrf_token": token_of(page), "step": "end-others"})
 
 
+def _is_signed_out(_: Person, services: Services, tenant: TenantContext, app: "Flask") -> None:
+    with services.tenancy.session(tenant.id, write=True) as session:
+        services.revocations.revoke_user(session, tenant.id, row(services, tenant).id)
+
+
 def _is_given_an_address(_: Person, services: Services, tenant: TenantContext, app: "Flask") -> None:
     with services.tenancy.session(tenant.id, write=True) as session:
         user = users.find_by_login(session, "alice")
@@ -127,6 +132,7 @@ def _change(alice: Person, services: Services, tenant: TenantContext, address: s
         _changes_the_password,
         _is_closed_and_opened,
         _ends_the_other_sessions,
+        _is_signed_out,
         _is_given_an_address,
     ],
 )
@@ -162,6 +168,16 @@ def test_links_that_set_a_password_do_not_outlive_what_they_were_made_for(
     assert thief.get(path).status_code == 404
     assert thief.post(path, form=form).status_code == 404
     assert not signs_in(app, tenant, THIEVES_PASSWORD)
+
+
+def test_signing_somebody_out_everywhere_leaves_their_recovery_link(
+    alice: Person, services: Services, tenant: TenantContext, app: "Flask"
+) -> None:
+    path = recovery(services, tenant)
+    forget(Browser(app, tenant), "alice")
+    _is_signed_out(alice, services, tenant, app)
+    assert Browser(app, tenant).get(link_sent(services, tenant)).status_code == 404
+    assert send(Browser(app, tenant), path, password=NEXT).status_code == 303
 
 
 def test_a_file_that_changes_an_address_leaves_no_link_to_the_old_one(

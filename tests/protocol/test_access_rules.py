@@ -16,7 +16,9 @@ from app.kernel import clock
 from app.web.services import Services
 from tests.conftest import Http
 from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
+from tests.protocol.test_device import wait_over
 from tests.protocol.test_tenant_settings import decide
+from tests.protocol.token_side import TokenSide
 
 OFFICE = {"allow": ["10.0.0.0/8"]}
 INSIDE = {"REMOTE_ADDR": "10.1.2.3"}
@@ -199,8 +201,8 @@ def test_a_device_collects_no_tokens_outside_the_rules(
     expected = "network.not_allowed" if rule == "network" else "hours.closed"
     assert expected in reasons(services, tenant, "token.refused")
     decide(services, tenant, network=None, hours=None)
-    with time_machine.travel(clock.now() + timedelta(seconds=30), tick=True):
-        assert person.http.post("/token", form=form).status_code == 200
+    wait_over(TokenSide(services, tenant, person.http), begun["device_code"])
+    assert person.http.post("/token", form=form).status_code == 200
 
 
 @pytest.mark.parametrize("rule", ["network", "hours"])

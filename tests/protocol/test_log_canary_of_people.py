@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,23 +166,7 @@ def links(person: Person, services: Services, tenant: TenantContext, secrets: Se
     for path, form in (("/forgot", {"login": "alice"}), ("/register", {"email": "new@example.com"})):
         visitor = Person(http)
         visitor.step(visitor.follow(http.get(path)), **form)
-    paths = [
-        mailbag.path_of(mailbag.newest(services, tenant, address).link, tenant)
-        for address in ("alice@example.com", "new@example.com")
-    ]
-    with services.tenancy.session(tenant.id, write=True) as session:
-        user = users.find_by_login(session, "alice")
-        assert user is not None
-        for purpose, path in (
-            (one_time_links.RECOVER, "/recover/"),
-            (one_time_links.VERIFY_EMAIL, "/email/confirm/"),
-            (one_time_links.UNDO_EMAIL, "/email/undo/"),
-        ):
-            data = {"email": user.email, "verified": True}
-            paths.append(path + one_time_links.create(session, purpose, user_id=user.id, data=data))
-        paths.append("/first-admin/" + admin_links.create(session, recover=True))
-    paths.append(invited(services, tenant))
-    for path in paths:
+    for path in every_link(services, tenant):
         secrets.keep_link(path.split("/")[1], path)
         page = http.get(path)
         assert page.status_code == 200, path
@@ -190,6 +175,27 @@ def links(person: Person, services: Services, tenant: TenantContext, secrets: Se
         http.post(path, form=form)
         http.post(path, form=form)
     secrets.keep_cookies(http)
+
+
+def every_link(services: Services, tenant: TenantContext) -> Iterator[str]:
+    """Those that were mailed, then one of every other kind, each made once the one before was used."""
+    for address in ("alice@example.com", "new@example.com"):
+        yield mailbag.path_of(mailbag.newest(services, tenant, address).link, tenant)
+    for purpose, path in (
+        (one_time_links.RECOVER, "/recover/"),
+        (one_time_links.VERIFY_EMAIL, "/email/confirm/"),
+        (one_time_links.UNDO_EMAIL, "/email/undo/"),
+    ):
+        with services.tenancy.session(tenant.id, write=True) as session:
+            user = users.find_by_login(session, "alice")
+            assert user is not None
+            data = {"email": user.email, "verified": True}
+            token = one_time_links.create(session, purpose, user_id=user.id, data=data)
+        yield path + token
+    with services.tenancy.session(tenant.id, write=True) as session:
+        token = admin_links.create(session, recover=True)
+    yield f"/first-admin/{token}"
+    yield invited(services, tenant)
 
 
 def invited(services: Services, tenant: TenantContext) -> str:
