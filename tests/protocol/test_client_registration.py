@@ -11,8 +11,9 @@ from app import create_app
 from app.domain import registered_clients
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Client, RegisteredClient
+from app.infra import jose
 from app.infra.fetch import Fetcher
-from app.infra.limits import CLIENT_REGISTRATION, REGISTRATION_TOKENS
+from app.infra.limits import CLIENT_REGISTRATION, CLIENT_REGISTRATION_ALL, REGISTRATION_TOKENS
 from app.infra.signing import SigningKeyHandle
 from app.protocols.oauth.client_keys import ClientKeys
 from app.web.services import Services
@@ -363,6 +364,39 @@ def test_registering_is_limited_by_address_and_tenant(registry: Registry) -> Non
     answer = registry.post()
     refused(answer, "temporarily_unavailable", 429)
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_who_has_no_token_does_not_use_up_the_limit_of_all(services: Services, app: Flask) -> None:
+    registry = Registry.open(services, app, "token")
+    limit = CLIENT_REGISTRATION_ALL.count(registry.tenant.id)
+    services.state.execute(dataclasses.replace(limit, amount=CLIENT_REGISTRATION_ALL.most - 1))
+    for _ in range(3):
+        refused(registry.post(), "invalid_token", 401)
+    _, token = registry.initial_token(max_uses=2)
+    registry.register(token=token)
+    refused(registry.post(token=token), "temporarily_unavailable", 429)
+
+
+def test_keys_are_not_fetched_from_within(registry: Registry) -> None:
+    """The guard of every fetch (contracts 19): `jwks_uri` is read when an assertion is to be verified."""
+    made = registry.register(token_endpoint_auth_method="private_key_jwt", jwks_uri="https://10.0.0.1/jwks")
+    now = int(time.time())
+    claims = {
+        "iss": made.client_id,
+        "sub": made.client_id,
+        "aud": registry.tenant.issuer,
+        "jti": "1",
+        "exp": now + 60,
+    }
+    form = {
+        "grant_type": "authorization_code",
+        "code": "x",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": jose.sign(claims, SigningKeyHandle.generate("ES256"), typ="JWT"),
+    }
+    refused(registry.http.post("/token", form=form), "invalid_client", 401)
+    (record,) = registry.in_stream("client.authentication.fail")
+    assert record["reason"] == "client.keys_unavailable"
 
 
 def test_a_tenant_takes_so_many(services: Services, app: Flask) -> None:

@@ -8,6 +8,7 @@ from app.domain.models import Client, RegisteredClient
 from app.domain.registered_clients import Registration
 from app.infra import audit
 from app.infra.audit import Event
+from app.infra.limits import CLIENT_REGISTRATION, network_of
 from app.kernel.errors import Problem, Unavailable
 from app.protocols.oauth import errors, registering
 from app.protocols.oauth.endpoints.registration import count
@@ -68,7 +69,7 @@ class ClientConfiguration:
             found = self._find(session, request)
         if found is None:
             raise self._no_access(request)
-        count(parts, request)
+        count(parts, request, CLIENT_REGISTRATION, network_of(request.remote_address))
         said = request.content or {}
         if said.get("client_id") != found[0].client_id or not OURS.isdisjoint(said):
             raise errors.CONFIGURATION_MEMBERS()

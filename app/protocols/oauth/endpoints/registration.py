@@ -6,7 +6,7 @@ from app.domain.initial_tokens import InitialToken
 from app.domain.registered_clients import Registration as Registered
 from app.infra import audit
 from app.infra.audit import Event
-from app.infra.limits import CLIENT_REGISTRATION, CLIENT_REGISTRATION_ALL, network_of
+from app.infra.limits import CLIENT_REGISTRATION, CLIENT_REGISTRATION_ALL, Limit, network_of
 from app.kernel.errors import Problem, Unavailable
 from app.protocols.oauth import errors, registering
 from app.protocols.oauth.errors import because
@@ -27,10 +27,12 @@ class Registration:
         policy = request.tenant.settings.registration.clients
         if policy == "off":
             raise errors.REGISTRATION_OFF()
-        count(self._parts, request)
+        count(self._parts, request, CLIENT_REGISTRATION, network_of(request.remote_address))
         self._parts.pepper()  # Made at its first use, in a transaction of its own: not within another one.
         try:
             initial = self._initial(request, needed=policy == "token")
+            # Whoever has no token that is needed does not use up what all have together.
+            count(self._parts, request, CLIENT_REGISTRATION_ALL)
             asked = registering.asked(self._parts, request)
             made = self._register(request, asked, initial)
         except Unavailable:
@@ -75,11 +77,10 @@ class Registration:
         return made
 
 
-def count(parts: Parts, request: ProtocolRequest) -> None:
+def count(parts: Parts, request: ProtocolRequest, limit: Limit, *subject: str) -> None:
     """Count a registration or a change of one. Raises `OAuthError` where there were too many."""
-    trip, tenant_id = Trip(parts.state), request.tenant.id
-    trip.add(CLIENT_REGISTRATION.count(tenant_id, network_of(request.remote_address)), errors.RATE_LIMITED)
-    trip.add(CLIENT_REGISTRATION_ALL.count(tenant_id), errors.RATE_LIMITED)
+    trip = Trip(parts.state)
+    trip.add(limit.count(request.tenant.id, *subject), errors.RATE_LIMITED)
     trip.go()
 
 
