@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from bench.load import LOOPBACK, Connection
+from bench.load import LOOPBACK
 
 PATIENCE_SECONDS = 20.0
 
@@ -27,34 +27,14 @@ class Told:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
 
 
-def ask_steadily(url: str, data: bytes, per_second: float, seconds: float) -> Told:
-    """Send one request again and again over a kept connection. A late answer makes the following ones late, too: what
-    is measured is how long each took since it was due. Raises `RuntimeError` for any answer but 200."""
-    parts = urlsplit(url)
-    connection, told = Connection(parts.hostname or "", parts.port or 80), Told()
-    used, started = time.process_time(), time.perf_counter()
-    for number in range(int(per_second * seconds)):
-        due = started + number / per_second
-        if (ahead := due - time.perf_counter()) > 0:
-            time.sleep(ahead)
-            due = time.perf_counter()  # Waking up late is not the server's doing.
-        status, _, _ = connection.send(data)
-        if status != 200:
-            raise RuntimeError(f"answered {status}")
-        told.latencies.append(time.perf_counter() - due)
-    connection.close()
-    told.seconds, told.cpu_seconds = time.perf_counter() - started, time.process_time() - used
-    return told
-
-
 class _Visit:
     """One request on a connection of its own."""
 
-    def __init__(self, host: str, port: int, source: str, data: bytes) -> None:
+    def __init__(self, host: str, port: int, source: str, data: bytes, mark: bytes) -> None:
         if host not in LOOPBACK:
             raise ValueError("only this machine is ever loaded")
         self.begun = time.perf_counter()
-        self.left, self.received = data, b""
+        self.left, self.received, self._mark = data, b"", mark
         self.socket = socket.socket()
         self.socket.setblocking(False)
         self.socket.bind((source, 0))
@@ -74,13 +54,14 @@ class _Visit:
         """What became of it."""
         head = self.received.partition(b"\r\n\r\n")[0].lower()
         status = head[9:12].decode("ascii", "replace")
-        if status == "303" or (status == "200" and b'http-equiv="refresh"' in self.received):
+        if status == "303" or (status == "200" and self._mark in self.received):
             return "served"
         return "busy" if status == "503" and b"\r\nretry-after:" in head else status or "nothing"
 
 
-def sign_in(url: str, visits: list[tuple[str, bytes]], per_second: float) -> Told:
-    """Send each of the requests when it is due, from its address, however many are still unanswered."""
+def send(url: str, visits: list[tuple[str, bytes]], per_second: float, mark: bytes) -> Told:
+    """Send each of the requests when it is due, from its address, however many are still unanswered. Served is what
+    is answered with a redirect, or with 200 and `mark` in the body."""
     parts, told = urlsplit(url), Told()
     open_now, waiting = selectors.DefaultSelector(), list(reversed(visits))
     used, started = time.process_time(), time.perf_counter()
@@ -89,7 +70,7 @@ def sign_in(url: str, visits: list[tuple[str, bytes]], per_second: float) -> Tol
         due = started + (len(visits) - len(waiting)) / per_second
         if waiting and due <= time.perf_counter():
             source, data = waiting.pop()
-            visit = _Visit(parts.hostname or "", parts.port or 80, source, data)
+            visit = _Visit(parts.hostname or "", parts.port or 80, source, data, mark)
             open_now.register(visit.socket, selectors.EVENT_WRITE, visit)
             continue
         for key, _ in open_now.select(max(0.0, due - time.perf_counter()) if waiting else 0.5):

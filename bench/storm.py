@@ -20,7 +20,7 @@ from app.kernel.ids import new_id
 from bench import processes, scenarios
 from bench.deployments import CLIENT_ID, REDIRECT_URI, Running
 from bench.load import Connection, request
-from bench.open_loop import ask_steadily, sign_in
+from bench.open_loop import send
 from bench.scenarios import CHALLENGE
 
 PASSWORD = "correct-horse-battery"
@@ -70,15 +70,15 @@ class Storm:
 def run(running: Running, offered: float, seconds: float) -> Storm:
     """Measure one storm."""
     sign_ins = _prepare(running, int(offered * seconds))
-    token = scenarios.post(running, "/token", [("grant_type", "client_credentials"), ("scope", "read")])
+    token = _token(running)
     web = processes.tree(running.web_pid)
     with multiprocessing.get_context("spawn").Pool(max(2, _cores())) as pool:
-        pool.starmap(ask_steadily, [(running.url, token, TOKENS_PER_SECOND, 1.0)])
-        quiet = pool.apply(ask_steadily, (running.url, token, TOKENS_PER_SECOND, QUIET_SECONDS))
+        pool.apply(send, _tokens(running.url, token, 1.0))
+        quiet = pool.apply(send, _tokens(running.url, token, QUIET_SECONDS))
         hash_before = _hash_seconds(pool)
         busy, used, started = _busy_seconds(), processes.cpu_seconds(web), time.perf_counter()
-        tokens = pool.apply_async(ask_steadily, (running.url, token, TOKENS_PER_SECOND, seconds))
-        signed = pool.apply_async(sign_in, (running.url, sign_ins, offered))
+        tokens = pool.apply_async(send, _tokens(running.url, token, seconds))
+        signed = pool.apply_async(send, (running.url, sign_ins, offered, b'http-equiv="refresh"'))
         people, stormy = signed.get(), tokens.get()
         lasted = time.perf_counter() - started
         elsewhere = (_busy_seconds() - busy - (processes.cpu_seconds(web) - used)) / lasted
@@ -92,11 +92,23 @@ def run(running: Running, offered: float, seconds: float) -> Storm:
         generators=(people.cpu_seconds + stormy.cpu_seconds) / lasted,
         served=people.answers.get("served", 0) / people.seconds,
         busy=people.answers.get("busy", 0) / people.seconds,
-        wrong=sum(n for answer, n in people.answers.items() if answer not in ("served", "busy")),
+        wrong=sum(n for answer, n in people.answers.items() if answer not in ("served", "busy"))
+        + sum(n for answer, n in stormy.answers.items() if answer != "served"),
         sign_in_p50=people.percentile(0.5),
         token_p50=(quiet.percentile(0.5), stormy.percentile(0.5)),
         token_p99=(quiet.percentile(0.99), stormy.percentile(0.99)),
     )
+
+
+def _token(running: Running) -> bytes:
+    form = [("grant_type", "client_credentials"), ("scope", "read")]
+    return request(
+        "POST", running.url + "/token", form=form, Authorization=scenarios.basic(), Connection="close"
+    )
+
+
+def _tokens(url: str, token: bytes, seconds: float) -> tuple[str, list[tuple[str, bytes]], float, bytes]:
+    return url, [("127.0.0.1", token)] * int(TOKENS_PER_SECOND * seconds), TOKENS_PER_SECOND, b"access_token"
 
 
 def _cores() -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,14 @@ from granian.server import Server
 from app.kernel.settings import Settings
 from app.serving.metrics import forget_dead_processes
 from app.serving.processes import die_with_parent
-from app.serving.sizing import BACKLOG, GRACEFUL_SECONDS, HEADER_SECONDS, THREADS, WAITING_PER_THREAD
+from app.serving.sizing import (
+    BACKLOG,
+    GRACEFUL_SECONDS,
+    HEADER_SECONDS,
+    SWITCH_SECONDS,
+    THREADS,
+    WAITING_PER_THREAD,
+)
 
 _LOGGING = {
     "formatters": {},
@@ -54,6 +62,7 @@ def _load(settings: Settings, parent: int) -> Any:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent(parent)
+    sys.setswitchinterval(SWITCH_SECONDS)
     forget_dead_processes()
     from app import create_app
 

@@ -4,6 +4,7 @@
 """
 
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from gunicorn.glogging import Logger
 from app.kernel.settings import Settings
 from app.serving.metrics import forget_dead_processes
 from app.serving.processes import die_with_parent
-from app.serving.sizing import BACKLOG, GRACEFUL_SECONDS, KEEP_ALIVE_SECONDS, REQUEST_LINE_BYTES, THREADS
+from app.serving.sizing import (
+    BACKLOG,
+    GRACEFUL_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    REQUEST_LINE_BYTES,
+    SWITCH_SECONDS,
+    THREADS,
+)
 
 TLS_1_2_CIPHERS = ":".join(
     f"ECDHE-{key}-{cipher}"
@@ -62,6 +70,7 @@ def options(settings: Settings, workers: int) -> dict[str, Any]:
 
 def _post_fork(_server: Any, worker: Any) -> None:
     die_with_parent(worker.ppid)
+    sys.setswitchinterval(SWITCH_SECONDS)
     forget_dead_processes()
 
 

@@ -9,6 +9,10 @@ SIGN_IN_THREADS = THREADS - 4
 """So many of them at most belong to people who sign in, who wait for a hash or for the time a refusal takes. The rest
 is always there for everything that is over in a millisecond."""
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes keeps the interpreter from the others, a tenth of Python's own figure. A request for
+a token needs it several times; behind some pages that are being made, five milliseconds each time add up."""
+
 WAITING_PER_THREAD = 8
 """Accepted requests per thread before granian lets further ones wait in the listening socket."""
 

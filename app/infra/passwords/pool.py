@@ -19,7 +19,8 @@ from app.kernel.errors import Unavailable
 T = TypeVar("T")
 
 NICENESS = 10
-"""Of the hashing threads: the scheduler lets whoever answers a request go first."""
+"""By how much hashing threads step back behind those they come of: the scheduler lets whoever answers a request go
+first."""
 RETRY_SECONDS = 2
 
 
@@ -88,7 +89,8 @@ def _step_back() -> None:
     # On Linux niceness is a thread's own; elsewhere this is left alone.
     if os.uname().sysname == "Linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICENESS)
 
 
 def _busy(detail: str) -> Unavailable:
