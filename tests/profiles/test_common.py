@@ -44,7 +44,7 @@ def test_jwks_has_distinct_kids_and_nothing_private(first_client: RelyingParty) 
     assert len({key["kid"] for key in published}) == len(published) > 0
     for key in published:
         assert key["use"] == "sig"
-        assert key["alg"] in ("RS256", "ES256", "EdDSA", "Ed25519")
+        assert key["alg"] in ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
         assert not {"d", "p", "q", "dp", "dq", "qi", "oth", "k"} & set(key)
         assert key["kty"] != "oct"
 
