@@ -207,7 +207,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("members", "error"), BAD, ids=[str(members)[:60] for members, _ in BAD])
+# Named by their members alone: two processes that share the tests make keys of their own.
+@pytest.mark.parametrize(("members", "error"), BAD, ids=["+".join(members)[:60] for members, _ in BAD])
 def test_bad_metadata(registry: Registry, members: dict[str, Any], error: str) -> None:
     """Section 3.2.2: no client, no 500, a reason on record."""
     refused(registry.post(**members), error)
