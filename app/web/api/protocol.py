@@ -240,7 +240,10 @@ _SEGMENTS: Mapping[str, dict[str, Any]] = {
     }
 }
 """What the last segment of a path names."""
-_OBJECTS: Mapping[str, str] = {"client_registration": "ClientMetadata", "client_configuration": "ClientMetadata"}
+_OBJECTS: Mapping[str, str] = {
+    "client_registration": "ClientMetadata",
+    "client_configuration": "ClientMetadata",
+}
 """What the JSON of a request's body is."""
 _MADE = frozenset({"par", "client_registration"})
 """Where something is made, so that the answer is 201."""
