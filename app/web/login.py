@@ -84,6 +84,8 @@ def _show(interaction_id: str) -> Response:
 
 
 def _take_step(interaction_id: str) -> Response:
+    if request.form.get("step") == "sign-in" and request.form.get("password"):
+        pages.services().passwords.look_for_room()
     turn = turns.resume(interaction_id)
     if isinstance(turn, Response):
         return turn

@@ -95,6 +95,11 @@ class Passwords:
         """Whether one of these hashes is the password's: each is compared, in turns of the pool."""
         return any(self.verify(password, one).ok for one in stored)
 
+    def look_for_room(self) -> None:
+        """Raises `Unavailable` (`passwords.busy`) where `admitted` would: whoever is to be turned away in a storm is
+        best turned away before anything is done for them."""
+        self._pool.look()
+
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """Room for somebody who signs in, from the question to the answer: waiting, hashing, and the time a refusal

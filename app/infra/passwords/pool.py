@@ -36,6 +36,13 @@ class Pool:
         self._lock = threading.Lock()
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
+    def look(self) -> None:
+        """Raises what `admitted` would raise now. Takes no place."""
+        if not self._room.acquire(blocking=False):
+            metrics.hashing_refused()
+            raise _busy("too many are waiting for a hashing thread")
+        self._room.release()
+
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """Hold a place. Raises `Unavailable` (`passwords.busy`) at once when there is none left."""

@@ -194,6 +194,16 @@ def test_a_turn_that_does_not_come_in_time_is_given_up() -> None:
     assert hasher.verify(GOOD, stored).ok
 
 
+def test_whoever_looks_for_room_takes_none() -> None:
+    hasher = Passwords(1, max_waiting=1)
+    hasher.look_for_room()
+    hasher.look_for_room()
+    with hasher.admitted():
+        with pytest.raises(Unavailable):
+            hasher.look_for_room()
+    hasher.look_for_room()
+
+
 def test_whoever_was_admitted_does_not_need_another_place() -> None:
     """The place is held from the question to the answer, and hashing within it takes none of its own."""
     hasher = Passwords(1, max_waiting=1)
