@@ -4,11 +4,14 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.site import Site
 from tests.conftest import PRODUCTION, database_urls
 from tests.servers import PostgresServer, RedisServer
+
+# A browser's proof of work, for one, takes its time on a machine that has much else to do.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
