@@ -198,9 +198,8 @@ def test_whoever_looks_for_room_takes_none() -> None:
     hasher = Passwords(1, max_waiting=1)
     hasher.look_for_room()
     hasher.look_for_room()
-    with hasher.admitted():
-        with pytest.raises(Unavailable):
-            hasher.look_for_room()
+    with hasher.admitted(), pytest.raises(Unavailable):
+        hasher.look_for_room()
     hasher.look_for_room()
 
 
