@@ -1,6 +1,7 @@
 """Between looking something up and using it."""
 
 import base64
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -139,14 +140,15 @@ def test_a_cookie_no_database_likes_is_no_session(http: Http, tenant: TenantCont
 def test_a_wrong_password_takes_as_long_for_nobody(
     http: Http, services: Services, tenant: TenantContext
 ) -> None:
+    """The least of several tries each, in turns: a busy machine makes single ones longer."""
     new_person(services, tenant)
-    took = {}
-    for name in ("alice", "nobody"):
+    took = {"alice": math.inf, "nobody": math.inf}
+    for name in [*took] * 4:
         person = Person(http, name, "wrong horse battery staple")
-        page = person.authorize() if name == "x" else person.follow(http.get("/sign-in"))
+        page = person.follow(http.get("/sign-in"))
         person.at = page.text.partition('method="post" action="')[2].partition('"')[0]
         started = time.monotonic()
         assert person.sign_in(page).status_code == 401
-        took[name] = time.monotonic() - started
-    assert abs(took["alice"] - took["nobody"]) < 0.15
+        took[name] = min(took[name], time.monotonic() - started)
+    assert abs(took["alice"] - took["nobody"]) < services.sign_in_floor_seconds / 4
     assert min(took.values()) >= services.sign_in_floor_seconds

@@ -39,6 +39,8 @@ class Versions:
     def of(self, tenant_id: str) -> int:
         return self._tenancy.config_versions()[tenant_id]
 
+    fresh = of
+
 
 @pytest.fixture
 def vault() -> Vault:
