@@ -5,10 +5,8 @@ it (RFC 10027). Hence: whoever comes sees which application asks, from where and
 device shows the code, also where the link brought it along; consent is asked for every time; wrong codes are counted.
 """
 
-import io
 from dataclasses import replace
 
-import segno
 from flask import Flask, Response, make_response, request
 from flask_babel import gettext as _
 
@@ -22,7 +20,7 @@ from app.kernel import clock
 from app.protocols.oauth.endpoints.device_authorization import PATH
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import branding, endings, errors, i18n, oauth, pages, sign_in, turns
+from app.web import branding, endings, errors, i18n, oauth, pages, qr, sign_in, turns
 from app.web.page_forms import DeviceForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -165,15 +163,8 @@ def _qr(kind: str) -> Response:
     where = pages.tenant()
     outcome = pages.services().state.execute(AUTHORIZE.count(where.id, network_of(pages.origin().ip)))
     limits.require(outcome, AUTHORIZE)
-    made = segno.make(f"{where.issuer}{PATH}?user_code={code[:4]}-{code[4:]}", error="m")
-    if kind == "svg":
-        picture = io.BytesIO()
-        made.save(picture, kind="svg", scale=4, border=4, dark="#000", light="#fff")
-        body = picture.getvalue()
-    else:
-        text = io.StringIO()
-        made.terminal(text, compact=True)
-        body = text.getvalue().encode()
+    address = f"{where.issuer}{PATH}?user_code={code[:4]}-{code[4:]}"
+    body = qr.svg(address, is_document=True) if kind == "svg" else qr.terminal(address)
     response = make_response(body)
     response.headers["Content-Type"] = _QR_TYPES[kind]
     response.headers["Cache-Control"] = f"private, max-age={QR_SECONDS}"

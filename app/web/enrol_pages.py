@@ -5,14 +5,12 @@
 """
 
 import base64
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import segno
 from flask import Response, make_response, request
 from flask_babel import gettext as _
 from markupsafe import Markup
@@ -32,7 +30,7 @@ from app.protocols.login.engine import Need
 from app.protocols.login.factors import totp
 from app.protocols.login.factors.outcome import Blocked, Verified
 from app.protocols.login.interactions import Shown
-from app.web import errors, factor_pages, mails, pages, passkey_pages, standings, turns
+from app.web import errors, factor_pages, mails, pages, passkey_pages, qr, standings, turns
 from app.web.factor_forms import CodesForm, EnrolForm
 from app.web.i18n import later
 from app.web.page_forms import make_token
@@ -46,7 +44,6 @@ SMS = "sms-enrolment"
 """What a code is for that is sent to a telephone to be added."""
 RECOVERY = "recovery-codes"
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_QR_SCALE = 5
 
 Before = Shown | BrowserSession
 
@@ -282,20 +279,8 @@ def _totp_values(enrolling: Enrolling) -> tuple[dict[str, Any], Turn]:
     else:
         secret = _secret(turn, kept)
     uri = totp.uri(secret, account=user.email or user.username, issuer=turn.where.name)
-    picture = io.BytesIO()
-    segno.make(uri, error="m").save(
-        picture,
-        kind="svg",
-        scale=_QR_SCALE,
-        border=4,
-        dark="#000",
-        light="#fff",
-        xmldecl=False,
-        svgns=False,
-        nl=False,
-    )
     groups = [secret[at : at + 4] for at in range(0, len(secret), 4)]
-    drawn = Markup(picture.getvalue().decode())  # noqa: S704  # squares alone: what the address says is not in it
+    drawn = Markup(qr.svg(uri, is_document=False))  # noqa: S704  # squares alone: what the address says is not in it
     return {"picture": drawn, "groups": groups, "uri": uri}, turn
 
 
