@@ -1,4 +1,5 @@
-"""`watchword user invite|unlock|recover|sign-out|disable|enable`: what is done to people beside what is applied."""
+"""`watchword user invite|unlock|recover|sign-out|keep-address|disable|enable`: what is done to people beside what is
+applied."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ _DAY = 86400
 
 def add_to(group: click.Group) -> None:
     """Add these commands to `watchword user`."""
-    for command in (invite, unlock, recover, sign_out, disable, enable):
+    for command in (invite, unlock, recover, sign_out, keep_address, disable, enable):
         group.add_command(command)
 
 
@@ -148,6 +149,27 @@ def sign_out(*, username: str, slug: str, as_json: bool) -> None:
             _record(session, tenant, "user.signed_out", target=user.id, name=user.username, sessions=ended)
             name = user.username
     answer({"username": name, "sessions": ended}, [f"Ended {ended} sessions of {name}."], as_json=as_json)
+
+
+@click.command("keep-address")
+@click.argument("username")
+@tenant_option
+@json_option
+def keep_address(*, username: str, slug: str, as_json: bool) -> None:
+    """Leave a person the e-mail address they have: no former mailbox may take the change back any more."""
+    from app.domain import one_time_links
+
+    def keep(_parts: "Services", session: "Session", user: "User") -> dict[str, Any]:
+        ended = len(one_time_links.undoing(session, user.id))
+        one_time_links.withdraw_of(session, user.id, one_time_links.UNDO_EMAIL)
+        return {"count": ended}
+
+    name, told = _change(slug, username, "email.change.kept", keep)
+    answer(
+        {"username": name, **told},
+        [f"{name} keeps the address; ended {told['count']} links."],
+        as_json=as_json,
+    )
 
 
 @click.command()

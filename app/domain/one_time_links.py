@@ -53,7 +53,7 @@ def create(
     expires_at: datetime | None = None,
 ) -> str:
     """A new link's token, 256 bits, told once. Earlier links of the same purpose for the same person stop working, but
-    those that take a change of address back: each stays good for its own address."""
+    one that takes a change of address back: callers make no other beside it (`undoing`)."""
     kept = dict(data or {})
     if user_id is not None and purpose != UNDO_EMAIL:
         withdraw_of(session, user_id, purpose)
@@ -116,9 +116,34 @@ def withdraw_of(session: Session, user_id: str, *purposes: str) -> None:
     session.execute(mine.where(wanted).execution_options(synchronize_session=False))
 
 
+def undoing(session: Session, user_id: str) -> list[OneTimeLink]:
+    """The links that may still take a change of a person's address back, the oldest first. There is at most one, where
+    nobody makes another beside it: somebody who changes the address twice would have a way back of their own."""
+    return list(
+        session.scalars(
+            select(OneTimeLink)
+            .where(
+                OneTimeLink.user_id == user_id,
+                OneTimeLink.purpose == UNDO_EMAIL,
+                OneTimeLink.consumed_at.is_(None),
+                OneTimeLink.expires_at > clock.now(),
+            )
+            .order_by(OneTimeLink.created_at)
+        )
+    )
+
+
+def restoring(session: Session, user_id: str, email: str) -> OneTimeLink | None:
+    """The link, if there is one, that would bring this very address back."""
+    key = users.normalize(email)
+    return next(
+        (link for link in undoing(session, user_id) if users.normalize(link.data["email"]) == key), None
+    )
+
+
 def withdraw_undoing_since(session: Session, link: OneTimeLink) -> None:
-    """Have the links work no more that take back changes made after the one this link took back: they restore addresses
-    of whoever made those. Earlier ones stay: an older address goes before a newer one."""
+    """Have this link and those work no more that take back changes made after the one it took back: they restore
+    addresses of whoever made those. Earlier ones stay: an older address goes before a newer one."""
     session.execute(
         delete(OneTimeLink)
         .where(

@@ -400,6 +400,13 @@ EVENTS: tuple[EventType, ...] = (
         "Whoever reads the former address took a change of address back.",
     ),
     _row(
+        "email.change.kept",
+        "email_change_kept",
+        ACCOUNT_CHANGE,
+        _ADMIN + " count",
+        "An operator ended the links that could take a change of address back.",
+    ),
+    _row(
         "factor.renamed",
         "factor_renamed",
         ACCOUNT_CHANGE,

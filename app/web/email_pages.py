@@ -124,7 +124,7 @@ def _open(action: str, token: str) -> Response:
     link = links.find(_ACTIONS[action], token)
     if link is None:
         return links.gone()
-    words = _WORDS[action]
+    words = _WORDS["undo" if action == "change" and _goes_back(link) else action]
     return pages.page(
         "login/email_link.html",
         action=pages.url("email_link_step", action=action, token=token),
@@ -133,6 +133,12 @@ def _open(action: str, token: str) -> Response:
         text=_(words.text) % {"address": link.data["email"]},
         button=_(words.button),
     )
+
+
+def _goes_back(link: OneTimeLink) -> bool:
+    """Whether a change of address is to the one that may be taken back: then that is what happens."""
+    with pages.services().tenancy.session(pages.tenant().id) as db:
+        return one_time_links.restoring(db, link.user_id or "", link.data["email"]) is not None
 
 
 def _use(action: str, token: str) -> Response:
@@ -152,9 +158,9 @@ def _use(action: str, token: str) -> Response:
             if action == "confirm":
                 _confirm(db, user, link)
             elif action == "change":
-                _change(db, where, user, link)
+                target = _change(db, where, user, link)
             else:
-                target = _undo(db, where, user, link)
+                target = _undo(db, where, user, link, verified=bool(link.data["verified"]))
     except Problem as problem:
         if problem.code not in ("link.invalid", "user.exists"):
             raise
@@ -174,17 +180,26 @@ def _confirm(db: Session, user: User, link: OneTimeLink) -> None:
     links.record(db, "email.verified", user)
 
 
-def _change(db: Session, where: TenantContext, user: User, link: OneTimeLink) -> None:
-    """The new address takes the place of the old one, which hears of it and may take it back for some days."""
+def _change(db: Session, where: TenantContext, user: User, link: OneTimeLink) -> str:
+    """The new address takes the place of the old one, which hears of it.
+
+    The old one may take it back for some days, unless an older one may: of a thief's addresses none gets a way back.
+    An owner who changes the address back in the console used theirs. Gives where to go on, empty to stay.
+    """
+    if (back := one_time_links.restoring(db, user.id, link.data["email"])) is not None:
+        return _undo(db, where, user, back, verified=True)
     before, was_verified, language = user.email, user.email_verified, mails.language_of(user)
     users.set_email(user, link.data["email"], verified=True)
     users.check_free(db, user)
     # A link to the old mailbox would still set a new password.
     one_time_links.withdraw_of(db, user.id)
     if before is not None:
-        since = link.created_at - AROUND
-        data = {"email": before, "verified": was_verified, "since": since.isoformat()}
-        token = one_time_links.create(db, one_time_links.UNDO_EMAIL, user_id=user.id, data=data)
+        target = None
+        if not one_time_links.undoing(db, user.id):
+            since = link.created_at - AROUND
+            data = {"email": before, "verified": was_verified, "since": since.isoformat()}
+            token = one_time_links.create(db, one_time_links.UNDO_EMAIL, user_id=user.id, data=data)
+            target = mails.link(where, "email_link", action="undo", token=token)
         mails.send(
             db,
             where,
@@ -193,18 +208,19 @@ def _change(db: Session, where: TenantContext, user: User, link: OneTimeLink) ->
             language,
             new_address=user.email,
             when=clock.now(),
-            link=mails.link(where, "email_link", action="undo", token=token),
+            link=target,
         )
     links.record(db, "email.changed", user, changes=["email"])
+    return ""
 
 
-def _undo(db: Session, where: TenantContext, user: User, link: OneTimeLink) -> str:
+def _undo(db: Session, where: TenantContext, user: User, link: OneTimeLink, *, verified: bool) -> str:
     """The old address is back, everything issued meanwhile is worth nothing, and its reader sets a new password.
 
     The present password, and the factors added around the change, open nothing any more; and an account that was about
     to be deleted stays.
     """
-    users.set_email(user, link.data["email"], verified=bool(link.data["verified"]))
+    users.set_email(user, link.data["email"], verified=verified)
     users.check_free(db, user)
     account_access.take_back(db, user, "email_undone", revocations=pages.services().revocations)
     one_time_links.withdraw_of(db, user.id)

@@ -26,6 +26,8 @@ def _recover(token: str) -> Response:
 
     def finish(db: Session, link: OneTimeLink, user: User, grants: int) -> None:
         account_access.forget_factors(db, user)
+        # An administrator knows whose account it is; a former mailbox has no say in it any more.
+        one_time_links.withdraw_of(db, user.id, one_time_links.UNDO_EMAIL)
         links.record(db, "account.recovered", user, grants=grants, created_by=link.created_by)
 
     action = pages.url("recover_step", token=token)

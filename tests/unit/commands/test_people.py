@@ -1,10 +1,10 @@
-"""`watchword user invite|unlock|recover|disable|enable`."""
+"""`watchword user invite|unlock|recover|keep-address|disable|enable`."""
 
 import json
 
 import pytest
 
-from app.domain import users
+from app.domain import one_time_links, users
 from app.domain.models import OneTimeLink, User
 from app.domain.tenants import TenantContext
 from app.web.services import Services
@@ -98,3 +98,18 @@ def test_apply_holds_claims_to_the_profile(watchword: Watchword, tenant: TenantC
         assert status == 1
         assert said in told
     assert run({"team": "red", "age": 4, "other": [1]})[0] == 0
+
+
+def test_keep_address_ends_the_ways_back_to_former_ones(
+    watchword: Watchword, services: Services, tenant: TenantContext, alice: str
+) -> None:
+    with services.tenancy.session(tenant.id, write=True) as session:
+        data = {"email": "former@example.com", "verified": True}
+        token = one_time_links.create(
+            session, one_time_links.UNDO_EMAIL, user_id=row(services, tenant).id, data=data
+        )
+    here = ("--tenant", tenant.slug, "--json")
+    assert watchword("user", "keep-address", "alice", *here).json == {"username": "alice", "count": 1}
+    assert watchword("user", "keep-address", "alice", *here).json["count"] == 0
+    with services.tenancy.session(tenant.id) as session:
+        assert one_time_links.find(session, one_time_links.UNDO_EMAIL, token) is None
