@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 from app import wiring
 from app.commands.runtime import settings as load_settings
 from app.domain.models import Tenant
-from app.infra import heartbeat, migrations, row_security
+from app.infra import data_files, heartbeat, migrations, row_security
 from app.infra.database import make_engine, outages
 from app.infra.master_key import FILE_NAME
 from app.infra.outbox import DeliveryFailed
@@ -32,6 +32,7 @@ _LITTLE_DISK, _NO_DISK = 1 << 30, 64 << 20
 _CLOCK_SECONDS = 5
 _BACKLOG_SECONDS = 300
 _CERTIFICATE_DAYS = 14
+_FOLDER = "data folder"
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -53,6 +54,8 @@ def examine(address: str | None = None) -> list[Finding]:
     found = [_good("settings", "They can be read and do not contradict each other.")]
     for check in (_base_url, _proxies, _certificate, _files, _clock, _development):
         found += check(settings)
+    if any(f.subject == _FOLDER and f.state == "broken" for f in found):
+        return found
     database = list(_database(settings))
     found += database
     if not any(f.state == "broken" for f in database):
@@ -135,21 +138,13 @@ def _certificate(settings: Settings) -> Iterator[Finding]:
 
 def _files(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
-    if not folder.exists():
-        if settings.is_sqlite:
-            yield _advice(
-                "data folder", f"{folder.resolve()} does not exist yet; `watchword migrate` makes it."
-            )
+    if faults := data_files.faults(settings):
+        yield from (_broken(_FOLDER, sentence) for sentence in faults)
         return
-    if settings.is_sqlite and not os.access(folder, os.W_OK | os.X_OK):
-        yield _broken(
-            "data folder", f"{folder.resolve()} cannot be written by this account. Change its owner."
-        )
+    if not os.path.isdir(folder):
         return
     if settings.is_sqlite and folder.stat().st_mode & 0o077:
-        yield _advice(
-            "data folder", f"Others on this machine may look into {folder.resolve()}: chmod 700 it."
-        )
+        yield _advice(_FOLDER, f"Others on this machine may look into {folder.resolve()}: chmod 700 it.")
     yield from _key_file(settings, folder / FILE_NAME)
     free = shutil.disk_usage(folder).free
     if free < _NO_DISK:
@@ -190,11 +185,11 @@ def _development(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
+    if not data_files.exists(settings):
+        yield _broken("database", data_files.missing(settings))
+        return
     engine = make_engine(settings.effective_database_url, pool_size=1)
     try:
-        if settings.is_sqlite and not Path(engine.url.database or "").exists():
-            yield _broken("database", "There is none yet. Run `watchword migrate`.")
-            return
         if not migrations.is_current(engine):
             yield _broken("database", "Its tables are not those of this version. Run `watchword migrate`.")
             return

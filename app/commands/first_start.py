@@ -8,16 +8,18 @@ def prepare(settings: Settings) -> bool:
 
     Raises `ConfigurationError` when somebody has to act first.
     """
-    from app.infra import migrations
+    from app.infra import data_files, migrations
 
+    data_files.require_access(settings)
     migrations.prepare(settings)
     return ensure(settings)
 
 
 def migrate_and_prepare(settings: Settings) -> None:
     """Migrate as the owner of the tables, then make what a fresh deployment lacks."""
-    from app.infra import migrations
+    from app.infra import data_files, migrations
 
+    data_files.require_access(settings)
     migrations.upgrade(settings)
     ensure(settings)
 

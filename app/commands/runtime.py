@@ -29,10 +29,16 @@ def settings() -> Settings:
 
 @contextmanager
 def services() -> Iterator["Services"]:
-    """The wired parts of a migrated deployment, closed afterwards. Raises `ConfigurationError`."""
-    from app import wiring
+    """The wired parts of a migrated deployment, closed afterwards. Raises `ConfigurationError`.
 
-    built = wiring.build(settings())
+    Where there is no deployment none is begun: that is for `serve` and `migrate`.
+    """
+    from app import wiring
+    from app.infra import data_files
+
+    found = settings()
+    data_files.require_deployment(found)
+    built = wiring.build(found)
     try:
         yield built
     finally:

@@ -55,8 +55,11 @@ def _say_conformance(found: Settings) -> None:
 def worker() -> int:
     """Deliver mail, append the audit, and keep house, until SIGTERM."""
     from app import worker as background
+    from app.infra import data_files
 
-    background.run(settings())
+    found = settings()
+    data_files.require_deployment(found)
+    background.run(found)
     return 0
 
 
