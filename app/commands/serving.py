@@ -14,7 +14,9 @@ from app.kernel.settings import Settings
     default=None,
     help="Which web server: granian, unless client certificates are asked for (WATCHWORD_TLS_CLIENT_CA).",
 )
-def serve(*, no_worker: bool, server: str | None) -> int:
+@click.option("--check", is_flag=True, help="Only see whether the port is free; write nothing.")
+@click.option("--quiet", is_flag=True, help="Do not say the issuer and how to begin.")
+def serve(*, no_worker: bool, server: str | None, check: bool, quiet: bool) -> int:
     """Serve, with one background worker.
 
     Migrates the database when it may, and makes the default tenant when there is none. Ends on SIGTERM.
@@ -23,12 +25,17 @@ def serve(*, no_worker: bool, server: str | None) -> int:
     from app.commands.first_start import prepare
     from app.serving.metrics import share_metrics
 
-    share_metrics()
     found = settings()
+    # Before anything is written or promised.
+    serving.refuse_taken_port(found)
+    if check:
+        return 0
+    share_metrics()
     is_administered = prepare(found)
-    say(f"Issuer: {found.base_url}")
-    if not is_administered:
-        say("The first administrator is made with a one-time link: watchword admin link")
+    if not quiet:
+        say(f"Issuer: {found.base_url}")
+        if not is_administered:
+            say("The first administrator is made with a one-time link: watchword admin link")
     if found.conformance:
         _say_conformance(found)
     chosen: serving.ServerName = "gunicorn" if found.tls_client_ca else "granian"

@@ -4,6 +4,7 @@ The parent holds no thread, no connection and no socket. It forks the web server
 and the worker, starts again what ends unasked, and takes all of them along when it goes.
 """
 
+import errno
 import gc
 import os
 import socket
@@ -39,7 +40,7 @@ def serve(
                 "WATCHWORD_TLS_CLIENT_CA: granian does not hand on client certificates; serve with --server gunicorn"
             ]
         )
-    _refuse_taken_port(settings)
+    refuse_taken_port(settings)
     count = workers or settings.workers or len(os.sched_getaffinity(0))
     share_metrics()
     logs.setup(settings.log_level)
@@ -63,8 +64,11 @@ def _runner(server: ServerName) -> Callable[[Settings, int], None]:
     return on_granian.run
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    """granian listens with SO_REUSEPORT, so a second server would silently share the port with the first."""
+def refuse_taken_port(settings: Settings) -> None:
+    """Raise `ConfigurationError` where nobody can listen, or somebody does.
+
+    granian listens with SO_REUSEPORT, so a second server would silently share the port with the first.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,9 +76,11 @@ def _refuse_taken_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as fault:
             place = f"{settings.host}:{settings.port}"
-            raise ConfigurationError(
-                [f"WATCHWORD_HOST, WATCHWORD_PORT: cannot listen on {place}: {fault.strerror}"]
-            ) from fault
+            sentence = f"WATCHWORD_HOST, WATCHWORD_PORT: cannot listen on {place}: {fault.strerror}"
+            if fault.errno == errno.EADDRINUSE:
+                elsewhere = f"try WATCHWORD_PORT={settings.port + 1} make run"
+                sentence += f". End what listens there, or choose another port: {elsewhere}"
+            raise ConfigurationError([sentence]) from fault
 
 
 def prepare_to_fork() -> None:
