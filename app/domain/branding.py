@@ -3,10 +3,11 @@
 Every colour pair people read holds 4.5:1, or the setting is refused with the number and the nearest colour that does.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from app.domain import colours, custom_markup, pictures
@@ -14,9 +15,12 @@ from app.domain.colours import Rgb
 from app.domain.models import TenantAsset
 from app.kernel import clock, languages, uris
 from app.kernel.errors import Problem
+from app.kernel.secrets import lookup_hash
 
 PICTURES = {"logo": "logo", "logo_dark": "logo-dark", "icon": "icon"}
 """Settings that are pictures, and what their assets are called."""
+LOGO_DIGEST = 16
+"""So many characters tell the addresses of one client's logos apart."""
 STORED = "sha256:"
 """What a stored picture's setting begins with; the digest of the asset and its kind follow."""
 
@@ -235,6 +239,31 @@ def put(
     if getattr(row, "digest", None) != picture.digest:
         row.content_type, row.content, row.digest = picture.content_type, picture.content, picture.digest
     row.source, row.updated_at = source, clock.now()
+
+
+def client_logo_asset(client_id: str, uri: str) -> str:
+    """What the picture fetched from a client's `logo_uri` is kept as."""
+    return f"client:{client_id}:{lookup_hash(uri)[:LOGO_DIGEST]}"
+
+
+def forget_client_logos(session: Session, tenant_id: str, client_id: str) -> None:
+    """Delete the pictures fetched for a client, once its row was deleted or changed in this transaction."""
+    start = client_logo_asset(client_id, "")[:-LOGO_DIGEST]
+    # Another client's id may begin with this one's and a colon; what is kept for it is longer.
+    mine = (
+        TenantAsset.name.startswith(start, autoescape=True),
+        func.length(TenantAsset.name) == len(start) + LOGO_DIGEST,
+    )
+    session.execute(
+        delete(TenantAsset)
+        .where(TenantAsset.tenant_id == tenant_id, *mine)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def logos_of(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """The addresses of a client's logo, in every language."""
+    return frozenset(str(uri) for name, uri in metadata.items() if name.partition("#")[0] == "logo_uri")
 
 
 def stylesheet(branding: BrandingSettings, *, with_custom: bool) -> str:

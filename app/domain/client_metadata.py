@@ -7,7 +7,7 @@ not act on is refused, so that nobody relies on it.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -30,6 +30,8 @@ from app.kernel.errors import Problem
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+REDIRECTING_GRANTS = frozenset({"authorization_code", "implicit", "refresh_token"})
+"""Those whose tokens, or codes for them, go by a redirect URI. Any other hands them out elsewhere."""
 GRANT_TYPE_PATTERN = (
     r"^(authorization_code|refresh_token|client_credentials|implicit|[a-z][a-z0-9+.-]*:[!-~]{1,180})$"
 )
@@ -336,16 +338,39 @@ def _hosts(client: ClientMetadata) -> set[str]:
     return {host for uri in client.redirect_uris if (host := (urlsplit(uri).hostname or ""))}
 
 
-def sector_of(client: ClientMetadata) -> str | None:
+def leaves_redirects(grant_types: Collection[str]) -> bool:
+    """Whether tokens are had without anybody being sent to a redirect URI: what those say proves nothing then."""
+    return not REDIRECTING_GRANTS.issuperset(grant_types)
+
+
+def sector_of(client: ClientMetadata, *, is_registered: bool = False) -> str | None:
     """What pairwise subjects are told apart by: a host (OpenID Connect Core section 8.1). None: subjects are public.
 
-    A client without redirect URIs on the web is a sector of its own.
+    A client without redirect URIs on the web is a sector of its own (empty). One that registered itself is in a host's
+    sector only if whatever it learns of people arrives at that host: it says itself what its redirect URIs are.
     """
     if client.subject_type != "pairwise":
         return None
+    if is_registered and not _arrives(client):
+        return ""
     if client.sector_identifier_uri is not None:
         return urlsplit(client.sector_identifier_uri).hostname
     return next(iter(_hosts(client)), None) or ""
+
+
+def _arrives(client: ClientMetadata) -> bool:
+    """Whether a client that registered itself learns who people are at its redirect URIs, and there alone."""
+    if leaves_redirects(client.grant_types) or not client.redirect_uris:
+        return False
+    hosts = _hosts(client)
+    if client.backchannel_logout_uri and urlsplit(client.backchannel_logout_uri).hostname not in hosts:
+        return False
+    if client.sector_identifier_uri is not None:
+        return True  # Its document has every one of them.
+    # Any application may claim a scheme, whatever host stands behind it, and listen on the person's own machine.
+    return all(
+        uri.lower().startswith("https:") and not uris.is_loopback_uri(uri) for uri in client.redirect_uris
+    )
 
 
 def _jwks_fault(jwks: dict[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from app.domain.client_metadata import (
     LEGACY_RESPONSE_TYPES,
     LOCALIZED,
     ClientMetadata,
+    leaves_redirects,
     redirect_uri_fault,
     validate,
 )
@@ -54,6 +55,7 @@ def read(
     _check_types(found)
     _choose_grants(found, settings)
     _check_redirects(found)
+    _check_sector(found)
     if str(found.get("initiate_login_uri", "https:")).partition(":")[0].lower() != "https":
         # OIDC Dynamic Registration section 2: here a loopback address is no exception.
         raise _bad_metadata("initiate_login_uri: an https URI is wanted")
@@ -139,6 +141,18 @@ def _check_redirects(found: dict[str, Any]) -> None:
                 raise _bad_redirect(f"{uri}: a web application's redirect URIs are https")
             if implicit and uris.is_loopback_uri(uri):
                 raise _bad_redirect(f"{uri}: tokens are not sent to this machine by way of the browser")
+
+
+def _check_sector(found: Mapping[str, Any]) -> None:
+    """Nobody is in a sector by naming it: what it learns of people has to arrive at redirect URIs the sector lists."""
+    if found.get("sector_identifier_uri") is None:
+        return
+    if not found.get("redirect_uris"):
+        raise _bad_metadata("sector_identifier_uri: it goes with redirect_uris, which its document lists")
+    if leaves_redirects(found["grant_types"]):
+        raise _bad_metadata(
+            "sector_identifier_uri: a client that gets tokens without a redirect is a sector of its own"
+        )
 
 
 def _choose_scope(

@@ -79,12 +79,21 @@ class ClientRecord:
     federated_credentials: tuple[FederatedCredential, ...]
     is_registered: bool
     """It registered itself, and says itself what it is and where people are sent."""
+    is_vetted: bool
+    """An administrator made it, or approved what it says of itself now."""
+    expires_at: datetime | None
+    """When one that registered itself is over."""
 
     @property
     def has_former_secret(self) -> bool:
         """Whether the secret before the present one is still good."""
         until = self.former_secret_expires_at
         return until is not None and clock.now() < until
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= clock.now()
 
     @property
     def is_public(self) -> bool:
@@ -104,8 +113,9 @@ class ClientRecord:
         )
 
 
-def compile_client(row: Client, *, is_registered: bool = False) -> ClientRecord:
-    """The immutable view of a row."""
+def compile_client(row: Client, made: RegisteredClient | None = None) -> ClientRecord:
+    """The immutable view of a row; `made` where the client registered itself."""
+    is_registered = made is not None
     localized = {k: v for k, v in row.metadata_.items() if "#" in k}
     said = {k: v for k, v in row.metadata_.items() if k not in localized}
     meta = ClientMetadata.model_validate(said, context=STORED)
@@ -135,7 +145,7 @@ def compile_client(row: Client, *, is_registered: bool = False) -> ClientRecord:
         id_token_signed_response_alg=meta.id_token_signed_response_alg,
         userinfo_signed_response_alg=meta.userinfo_signed_response_alg,
         introspection_signed_response_alg=meta.introspection_signed_response_alg,
-        sector=_sector(meta, row.client_id),
+        sector=_sector(meta, row.client_id, is_registered=is_registered),
         dpop_bound=meta.dpop_bound_access_tokens,
         dpop_nonce=meta.dpop_nonce,
         certificate_bound=meta.tls_client_certificate_bound_access_tokens,
@@ -165,12 +175,14 @@ def compile_client(row: Client, *, is_registered: bool = False) -> ClientRecord:
         token_exchange=meta.token_exchange,
         federated_credentials=tuple(meta.federated_credentials),
         is_registered=is_registered,
+        is_vetted=made is None or made.vetted_at is not None,
+        expires_at=made.expires_at if made else None,
     )
 
 
-def _sector(meta: ClientMetadata, client_id: str) -> str | None:
+def _sector(meta: ClientMetadata, client_id: str, *, is_registered: bool) -> str | None:
     """The sector; a client without a host of its own is alone in its own, which no host can be called."""
-    sector = sector_of(meta)
+    sector = sector_of(meta, is_registered=is_registered)
     return f"client:{client_id}" if sector == "" else sector
 
 
@@ -186,8 +198,10 @@ class ClientDirectory:
         return self._cache.version(tenant_id)
 
     def get(self, tenant_id: str, client_id: str) -> ClientRecord | None:
-        """The client, or None when there is none or it is disabled."""
-        return self._cache.get(tenant_id, "client", client_id, lambda: self._load(tenant_id, client_id))
+        """The client, or None when there is none, it is disabled or its time is over."""
+        found = self._cache.get(tenant_id, "client", client_id, lambda: self._load(tenant_id, client_id))
+        # The worker has not been round yet.
+        return None if found is not None and found.is_over else found
 
     def any_challenging(self, tenant_id: str) -> bool:
         """Whether the tenant has a client that may ask people for their credentials itself: what discovery says."""
@@ -204,7 +218,7 @@ class ClientDirectory:
     def _load(self, tenant_id: str, client_id: str) -> ClientRecord | None:
         with self._tenancy.session(tenant_id) as session:
             found = session.execute(
-                select(Client, RegisteredClient.client_id)
+                select(Client, RegisteredClient)
                 .outerjoin(
                     RegisteredClient,
                     (RegisteredClient.tenant_id == Client.tenant_id)
@@ -214,7 +228,7 @@ class ClientDirectory:
             ).one_or_none()
             if found is None:
                 return None
-            return compile_client(found.Client, is_registered=found.client_id is not None)
+            return compile_client(found.Client, found.RegisteredClient)
 
 
 def create(

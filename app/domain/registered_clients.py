@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import client_registration, clients
+from app.domain import branding, client_registration, clients
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata
 from app.domain.client_secrets import ClientSecrets
 from app.domain.models import Client, RegisteredClient, Tenant
@@ -21,6 +21,8 @@ from app.kernel.secrets import b64url, equal, keyed_hash, new_secret
 DAY = timedelta(days=1)
 USE_KEPT_SECONDS = 2 * 86400
 """A use is noted in the state store first; the worker carries it into the database within that time."""
+KEPT_FOR_TOKENS = 4
+"""One in so many places is kept for clients that bring an initial access token."""
 NOT_LOOKED_AT = frozenset({"contacts", "jwks", "jwks_uri", "software_version"})
 """A client that renews its keys need not be approved again."""
 _SEALED_METHOD = "client_secret_jwt"
@@ -87,11 +89,16 @@ class RegisteredClients:
         initial_token_id: str | None,
         statement_issuer: str | None,
     ) -> Registration:
-        """Make a client of checked metadata. Raises `Problem` (`registration.full`)."""
+        """Make a client of checked metadata. Raises `Problem` (`registration.full`).
+
+        Whoever comes without an initial access token leaves a share of the places to those who have one.
+        """
         rules = tenant.settings.registration.client_rules
         # One at a time, so that together they are no more than the tenant takes.
         session.execute(select(Tenant.id).where(Tenant.id == tenant.id).with_for_update(key_share=True))
-        if (session.scalar(select(func.count()).select_from(RegisteredClient)) or 0) >= rules.max_clients:
+        kept_free = rules.max_clients // KEPT_FOR_TOKENS if initial_token_id is None else 0
+        there = session.scalar(select(func.count()).select_from(RegisteredClient)) or 0
+        if there >= rules.max_clients - kept_free:
             raise Problem("registration.full", "No more clients can register here.", status=403)
         row = clients.create(session, ids.new_id(), metadata)
         secret = self._renew_secret(row, metadata, 0)
@@ -144,22 +151,29 @@ class RegisteredClients:
             raise Problem("client.secret_wrong", "The client_secret is not the client's.")
         sealed = _method(metadata) == _SEALED_METHOD
         keeps = secret is not None and _needs_secret(metadata) and sealed == (row.secret_sealed is not None)
-        if settings.registration.client_rules.approval and _is_another(row.metadata_, metadata):
-            made.approved_at, row.disabled_at = None, clock.now()
+        if _is_another(row.metadata_, metadata):
+            made.vetted_at = None
+            if settings.registration.client_rules.approval:
+                made.approved_at, row.disabled_at = None, clock.now()
+        logo_changed = branding.logos_of(row.metadata_) != branding.logos_of(metadata)
         row.metadata_ = metadata
         grace = settings.keys.client_secret_grace_seconds
         new = None if keeps else self._renew_secret(row, metadata, grace)
         token = new_secret()
         made.token_hash = self._hash(token)
         session.flush()
+        if logo_changed:
+            branding.forget_client_logos(session, row.tenant_id, row.client_id)
         told = secret if keeps else new
         return Registration(row.client_id, metadata, made.created_at, made.expires_at, token, told)
 
     def remove(self, session: Session, row: Client) -> None:
-        """Delete a client and take back what was issued to it."""
-        self._log.revoke_client(session, row.tenant_id, row.client_id)
+        """Delete a client, with the pictures fetched for it, and take back what was issued to it."""
+        tenant_id, client_id = row.tenant_id, row.client_id
+        self._log.revoke_client(session, tenant_id, client_id)
         session.delete(row)
         session.flush()
+        branding.forget_client_logos(session, tenant_id, client_id)
 
     def _is_secret(self, row: Client, secret: str) -> bool:
         if row.secret_sealed is not None:
@@ -213,9 +227,10 @@ def listed(session: Session, *, pending: bool = False, after: str = "", limit: i
 def approve(session: Session, client_id: str) -> Standing:
     """Let a client that waits do what it registered for. Raises `Problem` (`client.not_registered`)."""
     row, made = _one(session, client_id)
+    made.vetted_at = clock.now()
     if made.approved_at is None:
-        made.approved_at, row.disabled_at = clock.now(), None
-        session.flush()
+        made.approved_at, row.disabled_at = made.vetted_at, None
+    session.flush()
     return _standing(row, made)
 
 
@@ -241,7 +256,7 @@ def limit(
 
 
 def use_key(tenant_id: str, client_id: str) -> Key:
-    """Where it is noted that a registered client authenticated."""
+    """Where it is noted that a registered client was granted something."""
     return Key(tenant_id, "client-used", client_id)
 
 
@@ -286,9 +301,20 @@ def is_any_due(session: Session, unused_days: int) -> bool:
 
 
 def due(session: Session, unused_days: int, *, limit: int = 200) -> list[Client]:
-    """Clients whose time is over: expired, or not used for so many days (0: however long). So many at most."""
+    """Clients whose time is over: expired, or not used for so many days (0: however long). So many at most.
+
+    One that came without a token, waits for nobody's approval and was granted nothing on its first day is over as well:
+    such ones cost whoever makes them nothing.
+    """
     now = clock.now()
-    over = RegisteredClient.expires_at <= now
+    untried = and_(
+        RegisteredClient.last_used_at.is_(None),
+        RegisteredClient.initial_token_id.is_(None),
+        RegisteredClient.approved_at.is_not(None),
+        RegisteredClient.vetted_at.is_(None),
+        RegisteredClient.created_at < now - DAY,
+    )
+    over = or_(RegisteredClient.expires_at <= now, untried)
     if unused_days:
         last = func.coalesce(RegisteredClient.last_used_at, RegisteredClient.created_at)
         over = or_(over, last < now - timedelta(days=unused_days))

@@ -18,11 +18,12 @@ class ClientRulesSettings(BaseModel):
     approval: bool = False
     """Whether an administrator has to approve a client before it may do anything."""
     max_clients: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """So many of them at a time."""
+    """So many of them at a time. A quarter is kept for those that bring an initial access token."""
     lifetime_days: Annotated[int, Field(ge=0, le=3660)] = 0
     """After so many days a client is removed, whatever it does; 0: never."""
     unused_days: Annotated[int, Field(ge=0, le=3660)] = 30
-    """A client that did nothing for so many days is removed; 0: never."""
+    """A client that was granted nothing for so many days is removed; 0: never. One that came without an initial access
+    token, and was never granted anything, is removed after a day whatever this says."""
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=200)] = tuple(
         scope for scope in OPENID_SCOPES if scope != "groups"
     )

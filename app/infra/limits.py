@@ -129,7 +129,9 @@ DEVICE_CODES_ALL = Limit("device_codes_all", 2000, 300)
 CLIENT_REGISTRATION = Limit("client_registration", 300, 3600)
 """Clients registered from one network. `count`."""
 CLIENT_REGISTRATION_ALL = Limit("client_registration_all", 3000, 3600)
-"""The same from all networks together. `count`."""
+"""The same from all networks together, without an initial access token. `count`."""
+CLIENT_REGISTRATION_HELD = Limit("client_registration_held", 3000, 3600)
+"""The same with one: whoever has none cannot use it up. `count`."""
 REGISTRATION_TOKENS = Limit("registration_tokens", 30, 300)
 """Tokens of registration from one network that are none. `count`, when it failed."""
 
@@ -163,6 +165,7 @@ LIMITS = (
     DEVICE_CODES_ALL,
     CLIENT_REGISTRATION,
     CLIENT_REGISTRATION_ALL,
+    CLIENT_REGISTRATION_HELD,
     REGISTRATION_TOKENS,
 )
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""

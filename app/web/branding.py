@@ -21,7 +21,7 @@ from app.domain import branding, custom_markup, pictures
 from app.domain.branding import PICTURES, STORED, BrandingSettings
 from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.clients import ClientRecord
-from app.domain.models import TenantAsset
+from app.domain.models import Client, TenantAsset
 from app.domain.tenants import TenantContext
 from app.infra.state import Key, PutIfAbsent
 from app.kernel import clock
@@ -182,13 +182,13 @@ def _client_logo() -> Response:
     uri = i18n.of_client(client, "logo_uri") if client else ""
     if client is None or not uri:
         raise NotFound
-    name = f"client:{client.client_id}:{lookup_hash(uri)[:DIGEST_CHARACTERS]}"
+    name = branding.client_logo_asset(client.client_id, uri)
     with pages.services().tenancy.session(where.id) as db:
         row = _asset(db, name)
         found = pictures.Picture(row.content_type, row.content) if row else None
         is_fresh = row is not None and clock.now() - row.updated_at < LOGO_FRESH
     if not is_fresh and _may_fetch(where, uri):
-        found = _fetched(where, name, uri) or found
+        found = _fetched(where, client.client_id, uri) or found
     if found is None:
         raise NotFound
     response = picture_response(found.content_type, found.content)
@@ -202,7 +202,7 @@ def _may_fetch(where: TenantContext, uri: str) -> bool:
     return bool(pages.services().state.execute(PutIfAbsent(key, b"1", LOGO_RETRY_SECONDS)).results[0])
 
 
-def _fetched(where: TenantContext, name: str, uri: str) -> pictures.Picture | None:
+def _fetched(where: TenantContext, client_id: str, uri: str) -> pictures.Picture | None:
     from app.web import errors
 
     try:
@@ -216,6 +216,12 @@ def _fetched(where: TenantContext, name: str, uri: str) -> pictures.Picture | No
         errors.note(refusal.code, f"no logo from {uri[:200]}: {refusal}")
         return None
     with pages.services().tenancy.session(where.id, write=True) as db:
+        # Held while the picture is put: whoever deletes or changes the client takes its pictures along afterwards.
+        held = select(Client.metadata_).where(Client.client_id == client_id)
+        metadata = db.scalar(held.with_for_update(read=True, key_share=True))
+        if uri not in branding.logos_of(metadata or {}):
+            return None
+        name = branding.client_logo_asset(client_id, uri)
         branding.put(db, where.id, name, picture, row=_asset(db, name), source=uri)
     return picture
 

@@ -36,8 +36,8 @@ def show(turn: Turn, standing: Standing) -> Response:
             asked.authorization_details, pages.services().details_types.all(turn.where.id)
         ),
         loopback_only=not asked.device and all(uris.is_loopback_uri(uri) for uri in client.redirect_uris),
-        # It said itself what it is called, and no administrator is asked to look at such clients.
-        unknown_here=client.is_registered and not turn.where.settings.registration.client_rules.approval,
+        # It said itself what it is called, and no administrator looked at that, whatever the tenant asks for today.
+        unknown_here=not client.is_vetted,
         redirect_host="" if asked.device else redirect_host(asked.redirect_uri),
         account_url=pages.url("account"),
         links=sign_in.links(client),

@@ -22,7 +22,7 @@ from app.protocols.oauth import authorize, front_channel, profiles, pushed, refu
 from app.protocols.oauth.audience import Target
 from app.protocols.oauth.authorize import Rejected
 from app.protocols.oauth.errors import Case
-from app.protocols.oauth.issuance import Issuance
+from app.protocols.oauth.issuance import Issuance, uses
 from app.protocols.oauth.responses import Address, Redirection
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest, Directories
@@ -184,7 +184,7 @@ def complete(
             if outcome.refused is not None:
                 raise refusals.PUSHED_SPENT()
     # Signing may have to make a key, which takes a transaction of its own.
-    parameters = _answered(where, asked, record, issuance)
+    parameters = _answered(where, asked, client, record, issuance)
     parts.sessions.add_client(where, session, client.client_id)
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
 
@@ -296,11 +296,17 @@ def _front_channel(
 
 
 def _answered(
-    where: TenantContext, asked: AuthorizationRequest, record: CodeRecord, issuance: Issuance | None
+    where: TenantContext,
+    asked: AuthorizationRequest,
+    client: ClientRecord,
+    record: CodeRecord,
+    issuance: Issuance | None,
 ) -> list[tuple[str, str]]:
     """The parameters of the answer, once what they stand for is in the state store."""
     parts, code = pages.services(), None
     trip = Trip(parts.state)
+    for noted in uses(where.id, client):
+        trip.add(noted)
     parameters: list[tuple[str, str]] = []
     if "code" in asked.response_types:
         code, store = codes.new(where.id, record)

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("statement_issuer", sa.String(), nullable=True),
         sa.Column("scope_limit", JSON, nullable=True),
         sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("vetted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,11 +14,13 @@ class KeyServer:
         self.document = document
         self.text = ""
         self.asked = 0
+        self.before_answer: Callable[[], object] = lambda: None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += 1
+                outer.before_answer()
                 body = (outer.text or json.dumps(outer.document)).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/jwk-set+json")

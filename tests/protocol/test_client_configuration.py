@@ -1,5 +1,6 @@
 """A client that registered itself looks after its registration (RFC 7592)."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -8,17 +9,22 @@ import pytest
 import time_machine
 from flask import Flask
 
+from app import create_app
 from app.domain import registered_clients
-from app.domain.models import Client
+from app.domain.models import Client, TenantAsset
+from app.infra.fetch import Fetcher
 from app.infra.signing import SigningKeyHandle
 from app.kernel import clock
 from app.web.services import Services
+from tests.protocol.browserless import Person, new_person
+from tests.protocol.key_server import KeyServer
 from tests.protocol.parties import basic
 from tests.protocol.registrations import CALLBACK, Made, Registry
 from tests.protocol.token_side import refused
 
 KEY = SigningKeyHandle.generate("ES256").public_jwk
 OTHER = "https://rp.example/other"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
 
 
 @pytest.fixture
@@ -189,6 +195,37 @@ def test_deleting(registry: Registry, made: Made) -> None:
     assert record["data"]["via"] == "registration"
 
 
+def test_pictures_go_with_their_client(services: Services) -> None:
+    """What was fetched of a `logo_uri` stays as long as a client has it, and never comes after it."""
+    fetcher = Fetcher(("127.0.0.1/32",))
+    parts = dataclasses.replace(services, fetcher=fetcher)
+    registry = Registry.open(parts, create_app(parts.settings, services=parts))
+
+    def kept() -> int:
+        with parts.tenancy.session(registry.tenant.id) as session:
+            return session.query(TenantAsset).count()
+
+    def shown(made: Made) -> int:
+        return registry.http.get("/client-logo", query={"client_id": made.client_id}).status_code
+
+    with KeyServer({}) as shelf:
+        shelf.text = SVG
+        made, other = (registry.register(logo_uri=f"{shelf.url}?{n}") for n in range(2))
+        assert [shown(made), shown(other), kept()] == [200, 200, 2]
+        assert made.put(logo_uri=f"{shelf.url}?0", client_name="Docs").status_code == 200
+        assert kept() == 2
+        for n in range(2, 5):
+            assert made.put(logo_uri=f"{shelf.url}?{n}").status_code == 200
+            assert kept() == 1
+            assert [shown(made), kept()] == [200, 2]
+        assert made.delete().status_code == 204
+        assert kept() == 1
+        shelf.before_answer = other.delete
+        other.put(logo_uri=f"{shelf.url}?slow")
+        assert shown(other) == 404
+        assert kept() == 0
+
+
 def test_tokens_of_a_deleted_client_are_worth_nothing(services: Services, app: Flask) -> None:
     registry = Registry.open(
         services, app, rules={"grant_types": ["client_credentials"], "scopes": ["openid"]}
@@ -264,13 +301,23 @@ class TestHousekeeping:
 
         keep_registered_clients(registry.services)
 
+    def open(self, services: Services, app: Flask, **rules: Any) -> Registry:
+        mine = {"grant_types": ["client_credentials", "authorization_code"], "scopes": ["openid"], **rules}
+        return Registry.open(services, app, rules=mine)
+
+    def acts(self, registry: Registry, made: Made) -> None:
+        """The client is granted a token."""
+        answer = registry.http.post("/token", form={"grant_type": "client_credentials"}, headers=made.basic)
+        assert answer.status_code == 200, answer.text
+
     def test_unused_clients_go_and_used_ones_stay(self, services: Services, app: Flask) -> None:
-        registry = Registry.open(services, app, rules={"unused_days": 10})
-        idle, busy = registry.register(), registry.register()
+        registry = self.open(services, app, unused_days=10)
+        _, token = registry.initial_token(max_uses=2)
+        idle, busy = (registry.register(token=token, grant_types=["client_credentials"]) for _ in range(2))
         begin = clock.now()
         for day in (0, 6, 12):
             with time_machine.travel(begin + timedelta(days=day, hours=1), tick=True):
-                assert busy.is_known()
+                self.acts(registry, busy)
                 self.keep(registry)
         services.versions.touch()
         with time_machine.travel(begin + timedelta(days=12, hours=2), tick=True):
@@ -280,11 +327,66 @@ class TestHousekeeping:
         assert (record["client"], record["data"]["via"]) == (idle.client_id, "worker")
 
     def test_unused_clients_stay_where_the_tenant_says_so(self, services: Services, app: Flask) -> None:
-        registry = Registry.open(services, app, rules={"unused_days": 0})
-        idle = registry.register()
+        registry = self.open(services, app, unused_days=0)
+        idle = registry.register(grant_types=["client_credentials"])
+        self.acts(registry, idle)
+        with time_machine.travel(clock.now() + timedelta(hours=1), tick=True):
+            self.keep(registry)
         with time_machine.travel(clock.now() + timedelta(days=400), tick=True):
             self.keep(registry)
             assert idle.read().status_code == 200
+
+    def test_whoever_knocks_without_being_let_in_is_not_in_use(self, services: Services, app: Flask) -> None:
+        """Anybody can make clients where that is open, and have them ask for tokens that nobody allowed."""
+        registry = self.open(services, app, unused_days=0)
+        public = registry.register(token_endpoint_auth_method="none")
+        knocking = registry.register()
+        vetted = registry.register()
+        invited = registry.register(token=registry.initial_token()[1])
+        with services.tenancy.session(registry.tenant.id, write=True) as session:
+            registered_clients.approve(session, vetted.client_id)
+        with time_machine.travel(clock.now() + timedelta(hours=23), tick=True):
+            form = {"grant_type": "authorization_code", "code": "x", "client_id": public.client_id}
+            refused(registry.http.post("/token", form=form), "invalid_grant")
+            assert knocking.is_known()
+            self.keep(registry)
+            assert knocking.read().status_code == public.read().status_code == 200
+        with time_machine.travel(clock.now() + timedelta(hours=25), tick=True):
+            self.keep(registry)
+            for gone in (public, knocking):
+                refused(gone.read(), "invalid_token", 401)
+            assert vetted.read().status_code == invited.read().status_code == 200
+
+    def test_a_client_that_waits_for_approval_is_waited_for(self, services: Services, app: Flask) -> None:
+        registry = self.open(services, app, approval=True, unused_days=10)
+        waiting = registry.register()
+        begin = clock.now()
+        for days, status in ((9, 200), (11, 401)):
+            with time_machine.travel(begin + timedelta(days=days), tick=True):
+                self.keep(registry)
+                assert waiting.read().status_code == status
+
+    def test_a_client_somebody_allowed_stays(self, services: Services, app: Flask) -> None:
+        """Whoever allowed it, though it never fetched its tokens."""
+        registry = Registry.open(services, app)
+        new_person(services, registry.tenant)
+        made = registry.register(redirect_uris=["https://app.example/cb"])
+        assert not registered_clients.used_of(services.state, registry.tenant.id, [made.client_id])
+        assert "code" in Person(registry.http).through(made.client_id).parameters
+        assert registered_clients.used_of(services.state, registry.tenant.id, [made.client_id])
+
+    def test_a_client_is_worth_nothing_the_moment_its_time_is_over(
+        self, services: Services, app: Flask
+    ) -> None:
+        """The worker comes round later."""
+        registry = self.open(services, app, lifetime_days=1)
+        made = registry.register(grant_types=["client_credentials"])
+        self.acts(registry, made)
+        self.acts(registry, made)
+        with time_machine.travel(clock.now() + timedelta(hours=24, minutes=1), tick=True):
+            form = {"grant_type": "client_credentials"}
+            refused(registry.http.post("/token", form=form, headers=made.basic), "invalid_client", 401)
+            assert made.read().status_code == 200
 
     def test_clients_whose_time_is_over_go(self, services: Services, app: Flask) -> None:
         registry = Registry.open(services, app, rules={"lifetime_days": 1})

@@ -13,7 +13,12 @@ from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Client, RegisteredClient
 from app.infra import jose
 from app.infra.fetch import Fetcher
-from app.infra.limits import CLIENT_REGISTRATION, CLIENT_REGISTRATION_ALL, REGISTRATION_TOKENS
+from app.infra.limits import (
+    CLIENT_REGISTRATION,
+    CLIENT_REGISTRATION_ALL,
+    CLIENT_REGISTRATION_HELD,
+    REGISTRATION_TOKENS,
+)
 from app.infra.signing import SigningKeyHandle
 from app.protocols.oauth.client_keys import ClientKeys
 from app.web.services import Services
@@ -121,6 +126,31 @@ def test_people_read_that_nobody_has_looked_at_it(services: Services, app: Flask
     page = person.sign_in(page)
     assert 'id="allow"' in page.text
     assert ("introduced itself" in page.text) is not approval
+
+
+@pytest.mark.parametrize("approval", [False, True])
+def test_what_the_tenant_decides_today_makes_nobody_known(
+    services: Services, app: Flask, approval: bool
+) -> None:
+    """Whether somebody looked at a client is a fact of the client, and ends when it calls itself something else."""
+    registry = Registry.open(services, app, rules={"approval": approval})
+    made = registry.register(client_name="Docs")
+
+    def is_vetted() -> bool:
+        registry.decide(registration={"clients": "open", "client_rules": {"approval": not approval}})
+        found = services.clients.get(registry.tenant.id, made.client_id)
+        registry.decide(registration={"clients": "open", "client_rules": {"approval": approval}})
+        return found is not None and found.is_vetted
+
+    assert not is_vetted()
+    with services.tenancy.session(registry.tenant.id, write=True) as session:
+        registered_clients.approve(session, made.client_id)
+    assert is_vetted()
+    secret = made.told["client_secret"]
+    assert made.put(client_name="Docs", client_secret=secret, contacts=["a@rp.example"]).status_code == 200
+    assert is_vetted()
+    assert made.put(client_name="Your bank", client_secret=secret).status_code == 200
+    assert not is_vetted()
 
 
 def test_administrators_cannot_make_it_first_party_by_mistake(registry: Registry) -> None:
@@ -369,8 +399,8 @@ def test_registering_is_limited_by_address_and_tenant(registry: Registry) -> Non
 
 def test_who_has_no_token_does_not_use_up_the_limit_of_all(services: Services, app: Flask) -> None:
     registry = Registry.open(services, app, "token")
-    limit = CLIENT_REGISTRATION_ALL.count(registry.tenant.id)
-    services.state.execute(dataclasses.replace(limit, amount=CLIENT_REGISTRATION_ALL.most - 1))
+    limit = CLIENT_REGISTRATION_HELD.count(registry.tenant.id)
+    services.state.execute(dataclasses.replace(limit, amount=CLIENT_REGISTRATION_HELD.most - 1))
     for _ in range(3):
         refused(registry.post(), "invalid_token", 401)
     _, token = registry.initial_token(max_uses=2)
@@ -408,6 +438,20 @@ def test_a_tenant_takes_so_many(services: Services, app: Flask) -> None:
     assert registry.refusals() == ["registration.full"]
     assert first.delete().status_code == 204
     registry.register()
+
+
+def test_whoever_has_a_token_finds_a_place(services: Services, app: Flask) -> None:
+    """A quarter is kept for them, and a limit of their own: strangers use up theirs alone."""
+    registry = Registry.open(services, app, rules={"max_clients": 4})
+    _, token = registry.initial_token(max_uses=3)
+    for _ in range(3):
+        registry.register()
+    refused(registry.post(), "access_denied", 403)
+    limit = CLIENT_REGISTRATION_ALL.count(registry.tenant.id)
+    services.state.execute(dataclasses.replace(limit, amount=CLIENT_REGISTRATION_ALL.most))
+    refused(registry.post(), "temporarily_unavailable", 429)
+    registry.register(token=token)
+    refused(registry.post(token=token), "access_denied", 403)
 
 
 def test_a_client_may_be_given_a_time(services: Services, app: Flask) -> None:

@@ -3,14 +3,18 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from app.domain import grants
+from app.domain.client_metadata import DEVICE_CODE
 from app.domain.sectors import Sectors
 from app.infra.fetch import Fetcher
 from app.kernel.errors import Problem
 from app.protocols.oauth import hints
+from app.web.services import Services
 from tests.protocol.browserless import Person, new_person, new_public_client
 from tests.protocol.key_server import KeyServer
+from tests.protocol.registrations import Registry
 from tests.protocol.token_side import TokenSide, refused, side
 
 __all__ = ["side"]
@@ -132,3 +136,54 @@ def test_a_changed_grant_keeps_the_name(side: TokenSide) -> None:
         grants.revoke(session, side.tenant.id, code.grant_id, "test", log=side.services.revocations)
     again = side.read(side.tokens(party, user, "openid")["id_token"]).claims["sub"]
     assert again == first
+
+
+ELSEWHERE: list[dict[str, Any]] = [
+    {"grant_types": ["authorization_code", DEVICE_CODE]},
+    {"grant_types": [DEVICE_CODE], "response_types": [], "token_endpoint_auth_method": "none"},
+    {"backchannel_logout_uri": "https://stranger.example/out"},
+    {"redirect_uris": ["com.stranger.app://rp.example/cb"]},
+    {"redirect_uris": ["http://127.0.0.1/cb"]},
+    {"redirect_uris": [], "grant_types": [DEVICE_CODE], "response_types": []},
+]
+
+
+@pytest.mark.parametrize("members", ELSEWHERE)
+def test_whoever_registers_is_in_no_sector_by_saying_so(
+    services: Services, app: Flask, members: dict[str, Any]
+) -> None:
+    """Whoever learns of people elsewhere than at a redirect URI gets a name of their own for them (section 8.1)."""
+    registry = Registry.open(services, app)
+
+    def sector(**said: Any) -> str | None:
+        made = registry.register(subject_type="pairwise", **said)
+        found = services.clients.get(registry.tenant.id, made.client_id)
+        assert found is not None
+        return str(found.sector).replace(made.client_id, "ITSELF")
+
+    inside = {"backchannel_logout_uri": "https://rp.example/out", "redirect_uris": ["https://rp.example/any"]}
+    assert sector() == sector(**inside) == "rp.example"
+    assert sector(**members) == "client:ITSELF"
+
+
+def test_what_an_administrator_says_of_redirect_uris_is_so(side: TokenSide) -> None:
+    party = side.client(
+        subject_type="pairwise", grant_types=["authorization_code", DEVICE_CODE], response_types=["code"]
+    )
+    found = side.services.clients.get(side.tenant.id, party.client_id)
+    assert found is not None
+    assert found.sector == "app.example"
+
+
+@pytest.mark.parametrize("members", ELSEWHERE[:2] + ELSEWHERE[-1:])
+def test_nobody_gets_a_sectors_names_without_its_redirects(
+    services: Services, app: Flask, members: dict[str, Any]
+) -> None:
+    """The document is public, and so is every redirect URI in it."""
+    registry = Registry.open(services, app)
+    with KeyServer(["https://rp.example/cb"]) as server:
+        said = {"subject_type": "pairwise", "sector_identifier_uri": server.url, **members}
+        answer = registry.post(**said)
+    refused(answer, "invalid_client_metadata")
+    assert "sector_identifier_uri" in answer.json["error_description"]
+    assert server.asked == 0

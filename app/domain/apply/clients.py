@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.domain import clients
+from app.domain import branding, clients
 from app.domain.apply.changes import TenantScope
 from app.domain.apply.document import Path
 from app.domain.apply.schema import ClientEntry
@@ -68,6 +68,9 @@ class Clients:
         changed = sorted(k for k in before.keys() | metadata.keys() if before.get(k) != metadata.get(k))
         if changed:
             row.metadata_ = metadata
+            if branding.logos_of(before) != branding.logos_of(metadata):
+                self.scope.session.flush()
+                branding.forget_client_logos(self.scope.session, self.scope.tenant.id, row.client_id)
         if self._secret_differs(row, _method(metadata), entry):
             if not self._set_secret(row, _method(metadata), entry, path):
                 return
@@ -82,6 +85,8 @@ class Clients:
         """Delete a client and take back what was issued to it."""
         self.scope.run.revocations.revoke_client(self.scope.session, self.scope.tenant.id, row.client_id)
         self.scope.session.delete(row)
+        self.scope.session.flush()
+        branding.forget_client_logos(self.scope.session, self.scope.tenant.id, row.client_id)
         self.scope.note("delete", self.name, row.client_id, row.client_id, client_id=row.client_id)
 
     def prunable(self, row: Client) -> bool:

@@ -31,8 +31,10 @@ class RegisteredClient(TenantOwned, Model):
     """What an administrator lets it ask for; None: what the tenant lets every client."""
     approved_at: Mapped[datetime | None]
     """None: an administrator has not looked at it yet, and it may do nothing."""
+    vetted_at: Mapped[datetime | None]
+    """When an administrator approved what it says now; None: nobody did, whether that is needed or not."""
     last_used_at: Mapped[datetime | None]
-    """To the day: noted now and then, not with every request."""
+    """When something was granted to it, to the day: noted now and then, not with every request."""
     expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from app.domain import registered_clients
 from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.client_secrets import ClientSecrets
 from app.domain.clients import ClientDirectory, ClientRecord
@@ -230,13 +229,10 @@ class ClientAuthentication:
 
 
 def each_time(request: ProtocolRequest, client: ClientRecord) -> tuple[tuple[Op, Case | None], ...]:
-    """The operations of every request of a client, with what their refusal means. They ask whether it may go on (where
-    somebody guessed too often, even the right secret is refused), and note that one that registered itself is used."""
+    """The operations of every request of a client, with what their refusal means. They ask whether it may go on: where
+    somebody guessed too often, even the right secret is refused."""
     tenant_id, client_id, network = request.tenant.id, client.client_id, network_of(request.remote_address)
-    limits: tuple[tuple[Op, Case | None], ...] = (
+    return (
         (CLIENT_FAILURES.look(tenant_id, client_id, network), errors.TOO_MANY_FAILURES),
         (CLIENT_REQUESTS.count(tenant_id, client_id), errors.RATE_LIMITED),
     )
-    if client.is_registered:
-        return (*limits, (registered_clients.note_use(tenant_id, client_id), None))
-    return limits

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from app.domain import claims as domain_claims
+from app.domain import registered_clients
 from app.domain.access.rbac import NOBODY, Access
 from app.domain.clients import ClientRecord
 from app.domain.resources import ResourceRecord
 from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.infra.keyring import Keyring
-from app.infra.state import Key, Put
+from app.infra.state import Key, Op, Put
 from app.kernel import clock, ids
 from app.kernel.secrets import lookup_hash, new_secret
 from app.protocols.oauth import lineage, profiles
@@ -100,11 +101,18 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
     facts = _access_claims(issuance, keyring, here, now, seconds)
     token = _access_token(facts, issuance.tenant.id, seconds, keyring, trip, opaque=_is_opaque(here))
     response = _response(issuance, token, seconds)
+    for operation in uses(issuance.tenant.id, issuance.client):
+        trip.add(operation)
     if issuance.refresh_token is not None:
         response["refresh_token"] = issuance.refresh_token
     if issuance.with_id_token and issuance.subject is not None and "openid" in issuance.scopes:
         response["id_token"] = _id_token(issuance, issuance.subject, keyring, token, now)
     return response
+
+
+def uses(tenant_id: str, client: ClientRecord) -> tuple[Op, ...]:
+    """What notes that something was granted, for a client that registered itself."""
+    return (registered_clients.note_use(tenant_id, client.client_id),) if client.is_registered else ()
 
 
 def _access_token(

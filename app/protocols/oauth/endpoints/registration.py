@@ -6,7 +6,13 @@ from app.domain.initial_tokens import InitialToken
 from app.domain.registered_clients import Registration as Registered
 from app.infra import audit
 from app.infra.audit import Event
-from app.infra.limits import CLIENT_REGISTRATION, CLIENT_REGISTRATION_ALL, Limit, network_of
+from app.infra.limits import (
+    CLIENT_REGISTRATION,
+    CLIENT_REGISTRATION_ALL,
+    CLIENT_REGISTRATION_HELD,
+    Limit,
+    network_of,
+)
 from app.kernel.errors import Problem, Unavailable
 from app.protocols.oauth import errors, registering
 from app.protocols.oauth.errors import because
@@ -31,8 +37,9 @@ class Registration:
         self._parts.pepper()  # Made at its first use, in a transaction of its own: not within another one.
         try:
             initial = self._initial(request, needed=policy == "token")
-            # Whoever has no token that is needed does not use up what all have together.
-            count(self._parts, request, CLIENT_REGISTRATION_ALL)
+            # Whoever has no token uses up nothing of those who have one.
+            together = CLIENT_REGISTRATION_HELD if initial else CLIENT_REGISTRATION_ALL
+            count(self._parts, request, together)
             asked = registering.asked(self._parts, request)
             made = self._register(request, asked, initial)
         except Unavailable:

@@ -10,7 +10,7 @@ from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import ClientCredentialsGrant, TokenResponse
 from app.protocols.oauth.client_auth import each_time
 from app.protocols.oauth.exchange import Exchange, Parts
-from app.protocols.oauth.issuance import Issuance, issue, template
+from app.protocols.oauth.issuance import Issuance, issue, template, uses
 from app.protocols.oauth.repeated import GRANT_TYPE, Granted
 from app.protocols.oauth.reply import PRIVATE_JSON, Reply
 from app.protocols.oauth.request import ProtocolRequest
@@ -57,7 +57,11 @@ def again(parts: Parts, request: ProtocolRequest) -> Reply | None:
     """The answer to a request that was granted before, or None to find it out (`repeated`). Raises `OAuthError`."""
     digest = parts.repeated.digest_of(request)
     granted = parts.repeated.recall(digest) if digest is not None else None
-    if granted is None or granted.version != parts.clients.version(request.tenant.id):
+    if (
+        granted is None
+        or granted.client.is_over
+        or granted.version != parts.clients.version(request.tenant.id)
+    ):
         return None
     trip, token_id = Trip(parts.state), ids.new_token_id()
     for operation, case in granted.first:
@@ -73,7 +77,8 @@ def _remember(exchange: Exchange, issuance: Issuance, event: Event) -> None:
     record = audit.template(event)
     if token is not None and record is not None:
         request, client = exchange.request, issuance.client
-        first = each_time(request, client)
+        noted = tuple((operation, None) for operation in uses(request.tenant.id, client))
+        first = (*each_time(request, client), *noted)
         granted = Granted(exchange.version, client, first, token, record)
         exchange.parts.repeated.remember(request, granted)
 
