@@ -61,7 +61,8 @@ class Sectors:
                     uri, max_bytes=MAX_BYTES, timeout_seconds=TIMEOUT_SECONDS, accept="application/json"
                 )
             except Problem as fault:
-                raise _disagrees(f"its document cannot be read ({fault.code})") from None
+                # Whether a name exists within, or what is there, is nothing a stranger has to know.
+                raise _disagrees("its document cannot be read", f"{fault.code}: {fault.detail}") from None
             self._known[uri] = _read(found)
         return self._known[uri]
 
@@ -76,7 +77,6 @@ def _read(found: Document) -> frozenset[str]:
     return frozenset(listed)
 
 
-def _disagrees(what: str) -> Problem:
-    return Problem(
-        "client.metadata_invalid", f"The client's metadata is not valid: sector_identifier_uri: {what}"
-    )
+def _disagrees(what: str, detail: str = "") -> Problem:
+    public = f"The client's metadata is not valid: sector_identifier_uri: {what}"
+    return Problem("client.metadata_invalid", public, detail=detail)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from typing import Protocol
 from urllib.parse import SplitResult
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -27,6 +28,9 @@ from app.kernel.errors import Problem
 
 DEFAULT_MAX_BYTES = 65_536
 DEFAULT_TIMEOUT_SECONDS = 5.0
+STRANGERS = 2
+"""URLs read at a time, in a process, that somebody chose whom nobody knows: whoever has us ask servers that never
+answer holds so many threads and no more."""
 _MAX_ADDRESSES = 4
 _CHUNK_BYTES = 8192
 _MAX_URL_CHARACTERS = 2048
@@ -37,7 +41,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 class FetchFailed(Problem):
     """A fetch that was refused or did not work. `code` is one of `fetch.url`, `fetch.address`, `fetch.name`,
-    `fetch.timeout`, `fetch.too_large`, `fetch.content_type`, `fetch.failed`."""
+    `fetch.timeout`, `fetch.too_large`, `fetch.content_type`, `fetch.failed`, `fetch.busy`."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code, "The address could not be read.", detail=detail, status=502)
@@ -52,6 +56,31 @@ class Fetched:
     body: bytes
 
 
+class Gets(Protocol):
+    """What reads documents."""
+
+    def get(self, url: str, *, max_bytes: int, timeout_seconds: float, accept: str) -> Fetched:
+        """As `Fetcher.get`."""
+        ...
+
+
+class Few:
+    """Reads so many URLs at a time; another is refused at once (`fetch.busy`) and does not wait in a thread."""
+
+    def __init__(self, fetcher: Gets, most: int) -> None:
+        self._fetcher = fetcher
+        self._places = threading.BoundedSemaphore(most)
+
+    def get(self, url: str, *, max_bytes: int, timeout_seconds: float, accept: str) -> Fetched:
+        """As `Fetcher.get`. Raises `FetchFailed`."""
+        if not self._places.acquire(blocking=False):
+            raise FetchFailed("fetch.busy", f"{url[:200]!a}: as many are being read as may be at a time")
+        try:
+            return self._fetcher.get(url, max_bytes=max_bytes, timeout_seconds=timeout_seconds, accept=accept)
+        finally:
+            self._places.release()
+
+
 class Fetcher:
     """Reads URLs. `allow` names special-use networks and hosts that may be reached; only on loopback addresses it
     allows is plain http accepted."""
@@ -62,6 +91,8 @@ class Fetcher:
         self._allow = AllowList(allow)
         self._tls = tls or ssl.create_default_context()
         self._resolve = resolve or _resolve
+        self.for_strangers = Few(self, STRANGERS)
+        """For what anybody may have us read while they wait: `request_uris` and `sector_identifier_uri`."""
 
     def get(
         self,

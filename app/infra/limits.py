@@ -82,6 +82,10 @@ API_FAILURES = Limit("api_failures", 100, 300)
 """Requests to our own API from one network with a token that is none. `count`, when it failed."""
 REQUEST_URIS = Limit("request_uris", 60, 60)
 """Requests by reference of one client from one network: each makes us knock at the client's door. `count`."""
+REQUEST_URIS_NETWORK = Limit("request_uris_network", 120, 60)
+"""The same of all clients: who may register one may register many. `count`."""
+REQUEST_URIS_ALL = Limit("request_uris_all", 600, 60)
+"""The same from all networks together. `count`."""
 AUTHORIZE = Limit("authorize", 600, 60)
 """What is kept for a browser that is not signed in yet: authorization, sign-in and sign-out requests from one network;
 generous, as an office may share an address. `count`."""
@@ -142,6 +146,8 @@ LIMITS = (
     USERINFO_FAILURES,
     API_FAILURES,
     REQUEST_URIS,
+    REQUEST_URIS_NETWORK,
+    REQUEST_URIS_ALL,
     AUTHORIZE,
     SIGN_IN_NETWORK,
     FIRST_ADMIN,

@@ -112,7 +112,7 @@ def directories() -> Directories:
         keyring=parts.keyring,
         details_types=parts.details_types,
         client_keys=parts.client_keys,
-        fetcher=parts.fetcher,
+        fetcher=parts.fetcher.for_strangers,
         state=parts.state,
     )
 

@@ -12,7 +12,9 @@ from joserfc import jwk, jwt
 from app.infra.limits import CLIENT_FAILURES
 from app.infra.signing import SigningKeyHandle
 from app.kernel import clock
+from tests.protocol.key_server import KeyServer
 from tests.protocol.parties import Party, basic
+from tests.protocol.tarpit import Tarpit
 from tests.protocol.token_side import TokenSide, refused, side
 
 __all__ = ["side"]
@@ -404,6 +406,34 @@ def test_keys_that_cannot_be_fetched_refuse_the_client(side: TokenSide) -> None:
     for uri in ("http://127.0.0.1:9/jwks", "https://169.254.169.254/latest/meta-data"):
         keyed = Keyed(side, jwks=None, jwks_uri=uri)
         refused(side.post("/token", keyed.form(), **elsewhere()), "invalid_client", 401)
+
+
+def test_publishers_that_never_answer_hold_few_threads(side: TokenSide) -> None:
+    """Clients say where their keys are: so many are waited for, another client is refused at once, and may try again as
+    soon as there is room."""
+    import dataclasses
+
+    from app.infra.fetch import Fetcher
+    from app.protocols.oauth.client_keys import AT_ONCE, ClientKeys
+
+    keys = ClientKeys(Fetcher(("127.0.0.1/32",)))
+    shelf, tenant = {"keys": [SigningKeyHandle.generate("ES256").public_jwk]}, side.tenant.id
+    some = side.services.clients.get(tenant, side.client().client_id)
+    assert some is not None
+    with Tarpit() as tarpit, KeyServer(shelf) as server, ThreadPoolExecutor() as pool:
+        slow = [
+            dataclasses.replace(some, client_id=str(n), jwks=None, jwks_uri=tarpit.url)
+            for n in range(AT_ONCE)
+        ]
+        quick = dataclasses.replace(some, client_id="quick", jwks=None, jwks_uri=server.url)
+        waiting = [pool.submit(keys.get, tenant, each) for each in slow]
+        tarpit.wait_for(AT_ONCE)
+        found = keys.get(tenant, quick)
+        were_waiting = [not each.done() for each in waiting]
+        tarpit.release()
+        assert [each.result() for each in waiting] == [()] * AT_ONCE
+        assert (found, were_waiting, server.asked) == ((), [True] * AT_ONCE, 0)
+        assert len(keys.get(tenant, quick)) == 1
 
 
 def _allowing(side: TokenSide) -> TokenSide:

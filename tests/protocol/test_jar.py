@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from app import create_app
 from app.domain.client_metadata import REQUEST_OBJECT_ALGORITHMS
 from app.domain.models import Client
 from app.domain.tenants import TenantContext
-from app.infra.fetch import Fetcher
-from app.infra.limits import REQUEST_URIS
+from app.infra.fetch import STRANGERS, Fetcher
+from app.infra.limits import REQUEST_URIS, REQUEST_URIS_ALL, REQUEST_URIS_NETWORK, taken_back
 from app.infra.signing import SigningKeyHandle
 from app.kernel import clock
 from app.protocols.oauth.client_keys import ClientKeys
@@ -22,6 +23,7 @@ from tests.conftest import Http
 from tests.protocol.banks import REDIRECT_URI, Bank, reasons
 from tests.protocol.browserless import Person, answer_of, new_person
 from tests.protocol.key_server import KeyServer
+from tests.protocol.tarpit import Tarpit
 from tests.protocol.token_side import refused
 
 MALICE = SigningKeyHandle.generate("ES256")
@@ -274,6 +276,44 @@ def test_knocking_is_limited(near: tuple[Services, Http], tenant: TenantContext,
     told = answer_of(http.get("/authorize", query=query))
     assert told.parameters["error"] == "temporarily_unavailable"
     assert shelf.asked == 0
+
+
+def test_knocking_is_limited_over_all_clients(
+    near: tuple[Services, Http], tenant: TenantContext, shelf: KeyServer
+) -> None:
+    """Who registers clients has as many as they want: the network and the tenant count as well."""
+    services, http = near
+    bank = Bank.open(services, tenant, http, request_uris=[shelf.url])
+    for limit, subject in ((REQUEST_URIS_NETWORK, ("127.0.0.1",)), (REQUEST_URIS_ALL, ())):
+        used_up = dataclasses.replace(limit.count(tenant.id, *subject), amount=limit.most, limit=None)
+        services.state.execute(used_up)
+        told = answer_of(http.get("/authorize", query=bank.asked(request_uri=shelf.url)))
+        assert told.parameters["error"] == "temporarily_unavailable"
+        services.state.execute(taken_back(used_up))
+    assert shelf.asked == 0
+    assert set(reasons(services, tenant, "authorization.refused")) == {"request_uri.busy"}
+
+
+def test_servers_that_never_answer_hold_few_threads(
+    near: tuple[Services, Http], tenant: TenantContext
+) -> None:
+    """Two wait for them; whoever comes then is told at once, and nobody else waits at all."""
+    services, http = near
+    with Tarpit() as tarpit, ThreadPoolExecutor() as pool:
+        bank = Bank.open(services, tenant, http, request_uris=[tarpit.url])
+        query = bank.asked(request_uri=tarpit.url)
+        waiting = [
+            pool.submit(Http(http.app, tenant).get, "/authorize", query=query) for _ in range(STRANGERS)
+        ]
+        tarpit.wait_for(STRANGERS)
+        told = answer_of(http.get("/authorize", query=query)).parameters["error"]
+        were_waiting = [not each.done() for each in waiting]
+        tarpit.release()
+        after = {answer_of(each.result()).parameters["error"] for each in waiting}
+    assert (told, were_waiting) == ("temporarily_unavailable", [True] * STRANGERS)
+    assert after == {"invalid_request_uri"}
+    told = answer_of(http.get("/authorize", query=query)).parameters["error"]
+    assert told == "invalid_request_uri"
 
 
 # OpenID Connect of 2014

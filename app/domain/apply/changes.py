@@ -182,7 +182,10 @@ class TenantScope:
         """Note that something in the file is refused. Passes on `Unavailable`, which is no fault of the file."""
         if isinstance(refusal, Unavailable):
             raise refusal
-        self.run.faults.add(path, refusal if isinstance(refusal, str) else refusal.public)
+        said = refusal if isinstance(refusal, str) else refusal.public
+        # Whoever applies a file is an operator.
+        more = f" ({refusal.detail})" if isinstance(refusal, Problem) and refusal.detail else ""
+        self.run.faults.add(path, said + more)
 
 
 def differing(row: object, values: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.infra import certificates, jose
+from app.infra.fetch import Few, Gets
 from app.infra.jose import VerificationKey, Verified
 from app.kernel import clock
 from app.kernel.errors import Problem
@@ -19,6 +20,8 @@ STALE_SECONDS = 86_400
 """So long are keys used while their publisher does not answer."""
 MAX_BYTES = 65_536
 TIMEOUT_SECONDS = 5
+AT_ONCE = 4
+"""Publishers asked at a time, in a process: clients that register themselves say where we knock."""
 MAX_ENTRIES = 2_000
 
 Keys = tuple[VerificationKey, ...]
@@ -79,8 +82,8 @@ class _Entry:
 class ClientKeys:
     """Keys of clients, parsed once. Bounded; the least recently used are forgotten."""
 
-    def __init__(self, fetcher: Fetches) -> None:
-        self._fetcher = fetcher
+    def __init__(self, fetcher: Gets) -> None:
+        self._fetcher = Few(fetcher, AT_ONCE)
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -151,7 +154,10 @@ class ClientKeys:
                 timeout_seconds=TIMEOUT_SECONDS,
                 accept="application/jwk-set+json, application/json",
             )
-        except Problem:
+        except Problem as fault:
+            if fault.code == "fetch.busy":
+                # Nobody was asked: the next one may.
+                entry.tried_at = 0
             return
         if document.status != 200:
             return

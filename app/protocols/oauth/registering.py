@@ -141,15 +141,15 @@ def in_oauths_words(problem: Problem) -> Problem:
     case = _CASES.get(problem.code)
     if case is None or isinstance(problem, Unavailable):
         return problem
-    return _described(case, problem.public.partition(": ")[2])
+    return _described(case, problem.public.partition(": ")[2], problem.detail)
 
 
-def _described(case: Case, what: str) -> OAuthError:
-    """The error with what exactly is wrong, in the characters RFC 6749 section 5.2 allows."""
+def _described(case: Case, what: str, detail: str = "") -> OAuthError:
+    """The error with what exactly is wrong, in the characters RFC 6749 section 5.2 allows; `detail` stays with us."""
     if not what:
-        return case()
+        return case(detail)
     said = _UNSAID.sub("?", what)[:_MAX_SAID].rstrip(".")
-    return replace(case, description=f"{case.description[:-1]}: {said}.")(what)
+    return replace(case, description=f"{case.description[:-1]}: {said}.")(detail or what)
 
 
 def bearer(request: ProtocolRequest) -> str | None:

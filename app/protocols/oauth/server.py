@@ -13,6 +13,7 @@ from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.trusted_issuers import TrustedIssuers
 from app.infra import metrics
+from app.infra.fetch import Fetcher
 from app.infra.keyring import Keyring
 from app.infra.state import StateStore
 from app.infra.tenancy import Tenancy
@@ -21,7 +22,7 @@ from app.protocols.oauth.assertions import Assertions
 from app.protocols.oauth.authlib_seam import ExtensionGrant, GrantClass, Server
 from app.protocols.oauth.challenges import SignIn
 from app.protocols.oauth.client_auth import ClientAuthentication
-from app.protocols.oauth.client_keys import ClientKeys, Fetches
+from app.protocols.oauth.client_keys import ClientKeys
 from app.protocols.oauth.client_view import ClientView
 from app.protocols.oauth.dpop import nonce_header
 from app.protocols.oauth.endpoints.authorization_challenge import AuthorizationChallenge
@@ -122,7 +123,7 @@ def build(
     refresh_tokens: RefreshTokens,
     revocations: Revocations,
     client_secrets: ClientSecrets,
-    fetcher: Fetches,
+    fetcher: Fetcher,
     client_keys: ClientKeys,
     sender: Sender,
     details_types: DetailsTypes,
@@ -153,9 +154,11 @@ def build(
         foreign=foreign,
         devices=devices,
     )
-    directories = Directories(clients, resources, keyring, details_types, client_keys, fetcher, state)
+    directories = Directories(
+        clients, resources, keyring, details_types, client_keys, fetcher.for_strangers, state
+    )
     registration = registering.Parts(
-        tenancy, state, registered, pepper, foreign, fetcher, on_change, tls_methods
+        tenancy, state, registered, pepper, foreign, fetcher.for_strangers, on_change, tls_methods
     )
     return {
         "client_registration": Registration(registration),

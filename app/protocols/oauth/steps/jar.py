@@ -6,7 +6,14 @@ from typing import Any
 
 from app.domain.client_metadata import REQUEST_OBJECT_ALGORITHMS
 from app.infra.jose import InvalidToken, Verified
-from app.infra.limits import REQUEST_URIS, RateLimited, network_of, require
+from app.infra.limits import (
+    REQUEST_URIS,
+    REQUEST_URIS_ALL,
+    REQUEST_URIS_NETWORK,
+    RateLimited,
+    network_of,
+    require,
+)
 from app.infra.state import Key, PutIfAbsent
 from app.kernel import clock
 from app.kernel.errors import Problem
@@ -83,11 +90,7 @@ def _fetched(draft: Draft, request_uri: str) -> str:
         raise REQUEST_URI_UNREGISTERED(
             f"{ascii(address)[:300]} is not one of {client.client_id}'s request_uris"
         )
-    limit = REQUEST_URIS.count(draft.tenant.id, client.client_id, network_of(draft.remote_address))
-    try:
-        require(draft.directories.state.execute(limit), REQUEST_URIS)
-    except RateLimited as wait:
-        raise REQUEST_URI_BUSY(str(wait)) from None
+    _count(draft)
     try:
         found = draft.directories.fetcher.get(
             address,
@@ -101,7 +104,23 @@ def _fetched(draft: Draft, request_uri: str) -> str:
     except UnicodeDecodeError:
         raise OBJECT_INVALID("not ASCII") from None
     except Problem as fault:
+        if fault.code == "fetch.busy":
+            raise REQUEST_URI_BUSY(fault.detail) from None
         raise REQUEST_URI_FETCH(f"{fault.code}: {fault.detail}") from None
+
+
+def _count(draft: Draft) -> None:
+    """Before the client's server is asked: it may be slow on purpose, and whoever asks may be anybody."""
+    tenant, network = draft.tenant.id, network_of(draft.remote_address)
+    counted = draft.directories.state.execute(
+        REQUEST_URIS.count(tenant, draft.known_client.client_id, network),
+        REQUEST_URIS_NETWORK.count(tenant, network),
+        REQUEST_URIS_ALL.count(tenant),
+    )
+    try:
+        require(counted, REQUEST_URIS, REQUEST_URIS_NETWORK, REQUEST_URIS_ALL)
+    except RateLimited as wait:
+        raise REQUEST_URI_BUSY(str(wait)) from None
 
 
 def _verified(draft: Draft, token: str) -> Mapping[str, Any]:
