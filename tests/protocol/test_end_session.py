@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from app.domain.tenants import TenantContext
+from app.infra import jose
 from app.kernel import clock
 from app.web.services import Services
 from tests.conftest import Http as Browser
@@ -139,6 +140,39 @@ def test_hint_of_somebody_else_asks_first(person: Person, services: Services, te
     page = logout(bob, id_token_hint=hint, post_logout_redirect_uri=AFTER)
     assert 'id="confirm-logout"' in page.text
     assert signed_in(bob)
+
+
+def test_hint_that_names_no_session_asks_first(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    """It is about the person alone, and good for ever: whoever got one may not end what is begun years later."""
+    claims = dict(jose.unverified(person.tokens()["id_token"]).claims)
+    del claims["sid"]
+    hint = jose.sign(claims, services.keyring.current(tenant.id, "RS256"), typ="JWT")
+    page = logout(person, id_token_hint=hint, post_logout_redirect_uri=AFTER, state=STATE)
+    assert 'id="confirm-logout"' in page.text
+    assert signed_in(person)
+    page = logout(person, id_token_hint=hint, post_logout_redirect_uri=AFTER, state=STATE)
+    assert answer_of(confirm(person, page)).target == f"{AFTER}&state={STATE}"
+    assert not signed_in(person)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+def test_a_signed_userinfo_answer_is_no_hint(
+    person: Person, services: Services, tenant: TenantContext, alg: str
+) -> None:
+    """OIDC Core section 5.3.2: signed by us for a client, as an ID token is, and none; whoever kept one of another
+    sign-in ends nothing by it, and says nobody's name with it."""
+    new_public_client(services, tenant, "kept", userinfo_signed_response_alg=alg)
+    elsewhere = Person(Browser(person.http.app, tenant))
+    header = {"Authorization": f"Bearer {elsewhere.tokens('kept')['access_token']}"}
+    answer = elsewhere.http.get("/userinfo", headers=header)
+    assert answer.headers["Content-Type"] == "application/jwt"
+    person.through()
+    assert logout(person, id_token_hint=answer.text).status_code == 400
+    assert signed_in(person)
+    told = answer_of(elsewhere.authorize("kept", prompt="none", id_token_hint=answer.text))
+    assert told.parameters["error"] == "invalid_request"
 
 
 def test_hint_ends_the_account_it_names_of_several(

@@ -24,6 +24,8 @@ class Hint:
 def read(token: str, tenant: TenantContext, keyring: Keyring) -> Hint | None:
     """The hint, or None when no key of this tenant signed it as an ID token.
 
+    A signed UserInfo answer is of the same type, key and audience (OIDC Core section 5.3.2): it has no `exp` and says
+    nothing of a sign-in. An ID token has one, and the time or the session of the sign-in.
     It may have expired: what counts is that we issued it (OIDC Core section 3.1.2.1, RP-Initiated Logout section 2).
     """
     try:
@@ -41,6 +43,8 @@ def read(token: str, tenant: TenantContext, keyring: Keyring) -> Hint | None:
     subject, session_id = claims.get("sub"), claims.get("sid")
     user_id = keyring.subjects.user_id(tenant.id, subject) if isinstance(subject, str) else None
     if claims.get("iss") != tenant.issuer or user_id is None:
+        return None
+    if not isinstance(claims.get("exp"), int | float) or not {"auth_time", "sid"} & claims.keys():
         return None
     if not isinstance(audience, list) or not audience or not all(isinstance(a, str) for a in audience):
         return None

@@ -54,8 +54,9 @@ class LogoutRequest:
         return uris.with_query(self.redirect_uri, [("state", self.state)] if self.state is not None else [])
 
     def is_about(self, user_id: str, session_id: str) -> bool:
-        """Whether the hint proves that whoever asks knows this very sign-in, so that nobody has to be asked."""
-        return self.user_id == user_id and self.session_id in (None, session_id)
+        """Whether the hint proves that whoever asks knows this very sign-in, so that nobody has to be asked: one that
+        names no session is about a person alone, and good for months."""
+        return self.user_id == user_id and self.session_id == session_id
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept while the person is asked."""
