@@ -43,6 +43,8 @@ PURPOSE = "enrolment"
 SMS = "sms-enrolment"
 """What a code is for that is sent to a telephone to be added."""
 RECOVERY = "recovery-codes"
+UNNAMED_APP = later("Authenticator app")
+"""What an app is called that was given no name. Kept in English, and said in the reader's language."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 Before = Shown | BrowserSession
@@ -297,7 +299,7 @@ def _take_totp(enrolling: Enrolling, form: EnrolForm) -> "Response | Turn | str"
     step = totp.step_of(secret, form.code.data or "")
     if step is None:
         return _("That code is not right. Look at the app again.")
-    name = form.name.data or _("Authenticator app")
+    name = form.name.data or UNNAMED_APP
 
     def add(db: Session) -> tuple[str, str]:
         row = authenticators.add_totp(
@@ -417,7 +419,7 @@ VIEWS: dict[str, View] = {
         _take_passkey,
     ),
     "totp": View(
-        later("Authenticator app"),
+        UNNAMED_APP,
         later("Six digits from an app on your phone."),
         lambda where: "totp" in where.settings.authentication.mfa.methods,
         _totp_values,

@@ -4,6 +4,7 @@ from flask import Flask, Response, request
 from flask_babel import gettext as _
 
 from app.domain import admin_links, assurance, password_policy
+from app.domain.tenants import DEFAULT_SLUG
 from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel.errors import Problem
@@ -97,11 +98,13 @@ def _form(
 
 
 def _gone() -> Response:
+    slug = pages.tenant().slug
+    command = "watchword admin link" + ("" if slug == DEFAULT_SLUG else f" --tenant {slug}")
     return errors.error_page(
         404,
         title=later("This link cannot be used"),
         text=later("It was used before, it has expired, or there is an administrator already."),
-        advice=later("Make a new one on the server with: watchword admin link"),
+        advice=_("Make a new one on the server with: %(command)s", command=command),
         home=pages.url("start"),
         home_label=_("Go to the start page"),
     )

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, Response, g, request
 from flask_babel import Babel, Domain, get_locale, refresh
+from flask_babel import gettext as _
 
 from app.domain.clients import ClientRecord
 from app.domain.tenants import TenantContext
@@ -132,7 +133,7 @@ def in_words(moment: datetime) -> str:
     """An instant as a person reads it, in their language."""
     locale = get_locale() or locale_of(DEFAULT)
     day = format_skeleton("yMMMMd", moment, locale=locale)
-    return f"{day}, {moment:%H:%M} UTC"
+    return _("%(day)s, %(time)s UTC", day=day, time=f"{moment:%H:%M}")
 
 
 def page_values(where: TenantContext | None, *, switch: bool) -> dict[str, Any]:

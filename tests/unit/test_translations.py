@@ -69,6 +69,19 @@ def test_plural_forms_of_arabic() -> None:
     assert len(forms) >= 5
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [(1, "دقيقة."), (2, "دقيقتين."), (5, "%(num)s دقائق."), (15, "%(num)s دقيقة.")]
+)
+def test_minutes_in_arabic(number: int, said: str) -> None:
+    """Of mails that expire: three to ten have a word of their own."""
+    found = i18n.catalogue("ar").ngettext(
+        "It works once and expires in a minute. If you are not signing in, ignore this mail.",
+        "It works once and expires in %(num)s minutes. If you are not signing in, ignore this mail.",
+        number,
+    )
+    assert said in found
+
+
 def test_english_says_what_is_written() -> None:
     assert i18n.catalogue("en").gettext("Sign in") == "Sign in"
     assert i18n.catalogue("de").gettext("Sign in") == "Anmelden"

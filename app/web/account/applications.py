@@ -1,5 +1,6 @@
 """Applications: what somebody allowed, grouped by client, and how to take it back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from app.domain import consents, grants
+from app.domain.claims import OPENID_SCOPES
 from app.domain.models import Consent
 from app.infra import audit
 from app.infra.audit import Event
@@ -69,7 +71,9 @@ def applications(found: Visitor) -> list[Application]:
         used = grants.last_used(db, found.user.id)
     by_client: dict[str, list[Allowed]] = {}
     for consent in standing:
-        words = tuple(consent_page.scope_words(consent.resource, s, resources) for s in consent.scopes)
+        words = tuple(
+            consent_page.scope_words(consent.resource, s, resources) for s in _in_order(consent.scopes)
+        )
         if consent.authorization_details:
             types = parts.details_types.all(where.id)
             words += tuple(d.sentence for d in consent_page.details(consent.authorization_details, types))
@@ -84,6 +88,13 @@ def applications(found: Visitor) -> list[Application]:
             Application(client_id, client.name if client else client_id, used.get(client_id), tuple(allowed))
         )
     return made
+
+
+def _in_order(scopes: Sequence[str]) -> list[str]:
+    """Those of OpenID first, as they are asked for; then the resource's, by name."""
+    return sorted(
+        scopes, key=lambda s: (OPENID_SCOPES.index(s) if s in OPENID_SCOPES else len(OPENID_SCOPES), s)
+    )
 
 
 def _withdraw() -> Response:

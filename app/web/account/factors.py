@@ -86,7 +86,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         "/account/security",
         status,
         action=pages.url(PAGE + "_step"),
-        rows=[(row.id, row.name, row.created_at, row.last_used_at) for row in rows],
+        rows=[(row.id, _name(row), row.created_at, row.last_used_at) for row in rows],
         ways=ways,
         has_one=held.second_factors > 0,
         codes_left=held.recovery_codes,
@@ -97,6 +97,11 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         notice=notice,
         fault=fault,
     )
+
+
+def _name(row: Authenticator) -> str:
+    """What somebody called it; what has no name of its own, in the reader's language."""
+    return _(row.name) if row.name == enrol_pages.UNNAMED_APP else row.name
 
 
 def _remove() -> Response:

@@ -125,7 +125,7 @@ def _confirm_totp(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Add
             pages.services().vault,
             caller.tenant.id,
             caller.user.id,
-            name=body.name or "Authenticator app",
+            name=body.name or enrol_pages.UNNAMED_APP,
             secret=begun.data["secret"],
             step=step,
         )
