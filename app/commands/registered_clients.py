@@ -61,16 +61,23 @@ def _all(parts: "Services", tenant: "TenantContext", *, pending: bool) -> list["
 
 @click.command()
 @click.argument("name", metavar="CLIENT_ID")
+@click.option(
+    "--digest", required=True, help="What `client list --pending` showed: it may have changed itself since."
+)
 @tenant_option
 @json_option
-def approve(*, name: str, slug: str, as_json: bool) -> None:
+def approve(*, name: str, digest: str, slug: str, as_json: bool) -> None:
     """Let a client that registered itself, and waits, do what it registered for."""
     from app.domain import registered_clients
 
     found = _change(
-        slug, "client.approved", lambda session: registered_clients.approve(session, name), lambda found: {}
+        slug,
+        "client.approved",
+        lambda session: registered_clients.approve(session, name, digest),
+        lambda found: {"digest": digest, "redirect_hosts": list(found.redirect_hosts)[:20]},
     )
-    answer(_view(found), [f"{name} may be used."], as_json=as_json)
+    line = f"{name} may be used: {found.name or 'without a name'}, {_hosts(found)}."
+    answer(_view(found), [line], as_json=as_json)
 
 
 @click.command()
@@ -216,14 +223,25 @@ def _view(found: "Standing") -> dict[str, Any]:
         "initial_token_id": found.initial_token_id,
         "statement_issuer": found.statement_issuer,
         "scope_limit": found.scope_limit,
+        "redirect_hosts": found.redirect_hosts,
+        "digest": found.digest,
     }
 
 
 def _line(found: "Standing") -> str:
     used = f"used {found.last_used_at:%Y-%m-%d}" if found.last_used_at else "not used yet"
     until = f", until {found.expires_at:%Y-%m-%d}" if found.expires_at else ""
-    state = "waits for approval" if found.approved_at is None else used
+    waits = f"waits for approval, {_hosts(found)}, digest {found.digest}"
+    state = waits if found.approved_at is None else used
     return f"{found.client_id}  {found.name or '-'}  {state}{until}"
+
+
+def _hosts(found: "Standing") -> str:
+    return (
+        f"sends people to {', '.join(found.redirect_hosts)}"
+        if found.redirect_hosts
+        else "sends nobody anywhere"
+    )
 
 
 def _token_view(found: "InitialToken") -> dict[str, Any]:

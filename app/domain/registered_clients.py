@@ -1,5 +1,7 @@
 """Clients that registered themselves: how they come, change and go (RFC 7591, RFC 7592)."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +11,7 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import branding, client_registration, clients
-from app.domain.client_metadata import SECRET_METHODS, ClientMetadata
+from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, redirect_host
 from app.domain.client_secrets import ClientSecrets
 from app.domain.models import Client, RegisteredClient, Tenant
 from app.domain.tenants import TenantContext, TenantSettings
@@ -21,6 +23,7 @@ from app.kernel.secrets import b64url, equal, keyed_hash, new_secret
 DAY = timedelta(days=1)
 USE_KEPT_SECONDS = 2 * 86400
 """A use is noted in the state store first; the worker carries it into the database within that time."""
+DIGEST_CHARACTERS = 12
 KEPT_FOR_TOKENS = 4
 """One in so many places is kept for clients that bring an initial access token."""
 NOT_LOOKED_AT = frozenset({"contacts", "jwks", "jwks_uri", "software_version"})
@@ -70,6 +73,10 @@ class Standing:
     initial_token_id: str | None
     statement_issuer: str | None
     scope_limit: tuple[str, ...] | None
+    redirect_hosts: tuple[str, ...]
+    """Where it has people sent."""
+    digest: str
+    """Of all it says of itself now; another after every change. Whoever approves it says what they looked at by it."""
 
 
 class RegisteredClients:
@@ -224,9 +231,14 @@ def listed(session: Session, *, pending: bool = False, after: str = "", limit: i
     return [_standing(row, made) for row, made in session.execute(asked)]
 
 
-def approve(session: Session, client_id: str) -> Standing:
-    """Let a client that waits do what it registered for. Raises `Problem` (`client.not_registered`)."""
-    row, made = _one(session, client_id)
+def approve(session: Session, client_id: str, digest: str) -> Standing:
+    """Let a client that waits do what it registered for, if it still is what `digest` (of a `Standing`) is of.
+
+    Raises `Problem`: `client.not_registered`; `client.changed`, when it changed since somebody looked.
+    """
+    row, made = _one(session, client_id, hold=True)
+    if not equal(_digest(row, made), digest):
+        raise Problem("client.changed", f"{client_id} is not what was listed. List it again.", status=409)
     made.vetted_at = clock.now()
     if made.approved_at is None:
         made.approved_at, row.disabled_at = made.vetted_at, None
@@ -328,8 +340,16 @@ def _both() -> Any:
     )
 
 
-def _one(session: Session, client_id: str) -> tuple[Client, RegisteredClient]:
-    found = session.execute(_both().where(Client.client_id == client_id)).one_or_none()
+def _digest(row: Client, made: RegisteredClient) -> str:
+    """The hash of the token makes it another with every update, and nobody's to compute beforehand: a client that chose
+    what it changes to could otherwise look for two registrations of one short digest."""
+    said = json.dumps([made.token_hash, row.metadata_], sort_keys=True)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _one(session: Session, client_id: str, *, hold: bool = False) -> tuple[Client, RegisteredClient]:
+    asked = _both().where(Client.client_id == client_id)
+    found = session.execute(asked.with_for_update() if hold else asked).one_or_none()
     if found is None:
         raise Problem("client.not_registered", f"No client {client_id} registered itself.", status=404)
     return found.Client, found.RegisteredClient
@@ -346,4 +366,6 @@ def _standing(row: Client, made: RegisteredClient) -> Standing:
         initial_token_id=made.initial_token_id,
         statement_issuer=made.statement_issuer,
         scope_limit=None if made.scope_limit is None else tuple(made.scope_limit),
+        redirect_hosts=tuple(sorted({redirect_host(uri) for uri in row.metadata_.get("redirect_uris", [])})),
+        digest=_digest(row, made),
     )

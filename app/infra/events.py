@@ -289,7 +289,7 @@ EVENTS: tuple[EventType, ...] = (
         "client.approved",
         "client_approved",
         ENTITY_MANAGEMENT,
-        _ADMIN,
+        f"{_ADMIN} digest redirect_hosts",
         "A client that had registered was approved.",
     ),
     _row(

@@ -1,6 +1,7 @@
 """The page about clients that register themselves, followed: a token, a registration, what becomes of it."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -47,9 +48,11 @@ def test_an_administrator_decides(documented: LiveServer, folder: Folder, readin
     token = folder.run(command(reading, "watchword client registration-token create")).splitlines()[0]
     answer = json.loads(folder.run(command(reading, "curl").replace("THE-INITIAL-TOKEN", token) + " -s"))
     client_id = answer["client_id"]
-    assert client_id in folder.run(command(reading, "watchword client list --pending"))
+    pending = folder.run(command(reading, "watchword client list --pending"))
+    digest = re.search(rf"^{client_id} .*portal\.example, digest ([0-9a-f]+)", pending, re.MULTILINE)
+    assert digest, pending
     for words in ("watchword client approve", "watchword client limit", "watchword client delete"):
         if "limit" in words:
             assert "waits" not in folder.run("watchword client list --registered")
-        folder.run(command(reading, words).replace("CLIENT_ID", client_id))
+        folder.run(command(reading, words).replace("CLIENT_ID", client_id).replace("DIGEST", digest[1]))
     assert client_id not in folder.run("watchword client list --registered")

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from app.domain import initial_tokens, tenants
+from app.domain import initial_tokens, registered_clients, tenants
 from app.domain.models import OutboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import audit
@@ -111,6 +111,19 @@ class Made:
     def basic(self) -> dict[str, str]:
         """Its credentials."""
         return basic(self.client_id, self.told["client_secret"])
+
+    def approve(self, digest: str | None = None) -> None:
+        """As an administrator does who looked at it now, or when it had another digest."""
+        tenant_id, services = self.registry.tenant.id, self.registry.services
+        with services.tenancy.session(tenant_id, write=True) as session:
+            registered_clients.approve(session, self.client_id, digest or self.digest())
+        services.versions.touch()
+
+    def digest(self) -> str:
+        """What an administrator who lists it reads."""
+        with self.registry.services.tenancy.session(self.registry.tenant.id) as session:
+            listed = registered_clients.listed(session)
+        return next(each.digest for each in listed if each.client_id == self.client_id)
 
     def read(self, **options: Any) -> TestResponse:
         """Ask for its registration."""

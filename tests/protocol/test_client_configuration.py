@@ -15,6 +15,7 @@ from app.domain.models import Client, TenantAsset
 from app.infra.fetch import Fetcher
 from app.infra.signing import SigningKeyHandle
 from app.kernel import clock
+from app.kernel.errors import Problem
 from app.web.services import Services
 from tests.protocol.browserless import Person, new_person
 from tests.protocol.key_server import KeyServer
@@ -268,21 +269,16 @@ class TestApproval:
     def waiting(self, services: Services, app: Flask) -> Made:
         return Registry.open(services, app, rules={"approval": True}).register(client_name="Docs")
 
-    def approve(self, made: Made) -> None:
-        with made.registry.services.tenancy.session(made.registry.tenant.id, write=True) as session:
-            registered_clients.approve(session, made.client_id)
-        made.registry.services.versions.touch()
-
     def test_a_client_that_waits_may_do_nothing_but_read_itself(self, waiting: Made) -> None:
         assert not waiting.is_known()
         query = {"client_id": waiting.client_id, "response_type": "code", "redirect_uri": CALLBACK}
         assert waiting.registry.http.get("/authorize", query=query).status_code == 400
         assert waiting.read().status_code == 200
-        self.approve(waiting)
+        waiting.approve()
         assert waiting.is_known()
 
     def test_one_that_becomes_another_waits_again(self, waiting: Made) -> None:
-        self.approve(waiting)
+        waiting.approve()
         secret = waiting.told["client_secret"]
         assert (
             waiting.put(client_name="Docs", client_secret=secret, contacts=["a@rp.example"]).status_code
@@ -291,6 +287,20 @@ class TestApproval:
         assert waiting.is_known()
         assert waiting.put(client_name="Bank", client_secret=secret).status_code == 200
         assert not waiting.is_known()
+
+    def test_what_was_approved_is_what_was_looked_at(self, waiting: Made) -> None:
+        """It may change itself while it waits, between the look and the approval."""
+        seen = waiting.digest()
+        assert waiting.put(client_name="Bank", redirect_uris=[OTHER]).status_code == 200
+        for digest in (seen, seen[:-1], "é"):
+            with pytest.raises(Problem, match="List it again") as refusal:
+                waiting.approve(digest)
+            assert refusal.value.code == "client.changed"
+        assert not waiting.is_known()
+        other = waiting.registry.register(client_name="Bank", redirect_uris=[OTHER])
+        assert other.digest() != waiting.digest()
+        waiting.approve()
+        assert waiting.is_known()
 
 
 class TestHousekeeping:
@@ -343,8 +353,7 @@ class TestHousekeeping:
         knocking = registry.register()
         vetted = registry.register()
         invited = registry.register(token=registry.initial_token()[1])
-        with services.tenancy.session(registry.tenant.id, write=True) as session:
-            registered_clients.approve(session, vetted.client_id)
+        vetted.approve()
         with time_machine.travel(clock.now() + timedelta(hours=23), tick=True):
             form = {"grant_type": "authorization_code", "code": "x", "client_id": public.client_id}
             refused(registry.http.post("/token", form=form), "invalid_grant")

@@ -8,7 +8,6 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.domain import registered_clients
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.models import Client, RegisteredClient
 from app.infra import jose
@@ -118,9 +117,7 @@ def test_people_read_that_nobody_has_looked_at_it(services: Services, app: Flask
     new_person(services, registry.tenant)
     made = registry.register(redirect_uris=["https://app.example/cb"], client_name="Your bank")
     if approval:
-        with services.tenancy.session(registry.tenant.id, write=True) as session:
-            registered_clients.approve(session, made.client_id)
-        services.versions.touch()
+        made.approve()
     person = Person(registry.http)
     page = person.follow(registry.http.get("/authorize", query=request(made.client_id)))
     page = person.sign_in(page)
@@ -143,8 +140,7 @@ def test_what_the_tenant_decides_today_makes_nobody_known(
         return found is not None and found.is_vetted
 
     assert not is_vetted()
-    with services.tenancy.session(registry.tenant.id, write=True) as session:
-        registered_clients.approve(session, made.client_id)
+    made.approve()
     assert is_vetted()
     secret = made.told["client_secret"]
     assert made.put(client_name="Docs", client_secret=secret, contacts=["a@rp.example"]).status_code == 200

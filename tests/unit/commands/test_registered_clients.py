@@ -80,7 +80,18 @@ def test_a_client_waits_until_it_is_approved(
         None,
     )
     assert "waits for approval" in watchword("client", "list", "--registered", *here).out
-    assert watchword("client", "approve", made.client_id, *here).status == 0
+    assert waiting["redirect_hosts"] == ["rp.example"]
+    seen = ("--digest", waiting["digest"], *here)
+    assert f"rp.example, digest {waiting['digest']}" in watchword("client", "list", "--pending", *here).out
+    assert watchword("client", "approve", made.client_id, *here).status == 2
+    assert made.put(client_name="Bank", client_secret=made.told["client_secret"]).status_code == 200
+    late = watchword("client", "approve", made.client_id, *seen)
+    assert (late.status, made.is_known()) == (1, False)
+    assert "List it again" in late.err
+    (waiting,) = watchword("client", "list", "--pending", *here, "--json").json
+    done = watchword("client", "approve", made.client_id, "--digest", waiting["digest"], *here)
+    assert done.status == 0
+    assert "Bank, sends people to rp.example" in done.out
     assert made.is_known()
     assert watchword("client", "list", "--pending", *here).out == ""
     assert "not used yet" in watchword("client", "list", "--registered", *here).out
@@ -115,7 +126,7 @@ def test_only_clients_that_registered_themselves(
         session.add(Client(client_id="ours", metadata_={"redirect_uris": ["https://a.example/cb"]}))
     assert "ours" not in watchword("client", "list", "--registered", *here).out
     assert set(watchword("client", "list", *here).out.split()) == {"ours", made.client_id}
-    for command in (("approve",), ("limit", "--days", "1")):
+    for command in (("approve", "--digest", "x"), ("limit", "--days", "1")):
         done = watchword("client", command[0], "ours", *command[1:], *here)
         assert done.status == 1
         assert "registered itself" in done.err
