@@ -5,7 +5,7 @@ say. What the tenant does not let such clients have is left out where something 
 does; what contradicts itself is refused.
 """
 
-import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -35,8 +35,11 @@ SAID_BY_CLIENTS = frozenset(
 ).intersection(ClientMetadata.model_fields)
 """The others are an administrator's: `first_party`, `profile`, `allowed_groups`, what may be exchanged."""
 
-_MISLEADING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, and what makes a name be read in another order than it is written."""
+_UNSEEN = frozenset({"Cf", "Cc", "Co", "Cn", "Cs", "Zl", "Zp"})
+"""Categories of characters that show nothing, or something else everywhere: controls, what makes a name be read in
+another order than it is written, and what a font may put anything in place of."""
+_JOINER = "\u034f"
+"""The combining grapheme joiner: a mark by its category, and nothing to be seen."""
 _RESPONSE_TYPES = frozenset(frozenset(kind.split()) for kind in ("code", *LEGACY_RESPONSE_TYPES))
 
 
@@ -89,8 +92,13 @@ def _check_types(found: Mapping[str, Any]) -> None:
         if not isinstance(found.get(name, ""), str):
             raise _bad_metadata(f"{name}: text is wanted")
     for name, value in found.items():
-        if name.startswith("client_name") and isinstance(value, str) and _MISLEADING.search(value):
+        if name.startswith("client_name") and isinstance(value, str) and _misleads(value):
             raise _bad_metadata(f"{name}: a character that cannot be seen")
+
+
+def _misleads(name: str) -> bool:
+    """Whether a name holds what cannot be seen: two names people cannot tell apart, or one that is none."""
+    return any(unicodedata.category(sign) in _UNSEEN or sign == _JOINER for sign in name)
 
 
 def _choose_grants(found: dict[str, Any], settings: TenantSettings) -> None:

@@ -4,16 +4,18 @@ import base64
 import dataclasses
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.docs.conftest import ReaderOf
 from tests.docs.newcomer import Folder, Reading, apply, apply_anew, printed_secret
-from tests.interop.proxy import Authority
+from tests.interop.proxy import Authority, Nginx
 from tests.interop.resource_servers import ApacheApi, NginxApi
 from tests.live import LiveServer
 from tests.protocol.prover import Prover
+from tests.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -30,6 +32,11 @@ class World:
     live: LiveServer
     secret: str
     authority: Authority
+
+    @property
+    def port(self) -> int:
+        """Where Watchword listens."""
+        return int(self.live.base_url.rpartition(":")[2])
 
     def token(self, scope: str = "orders:read", resource: str = API, **headers: str) -> str:
         """An access token of a machine."""
@@ -142,11 +149,41 @@ def test_apache_with_bound_tokens(world: World, apache: ApacheApi) -> None:
         assert apache.get(path, **headers).status_code == 401, headers
 
 
+class Front(Nginx):
+    """Ends TLS before Watchword, which goes on thinking of itself as it was started."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.port, world.authority, port=free_port())
+        path = self.folder / "nginx.conf"
+        text = path.read_text()
+        for old, new in (
+            ("Host $http_host;", f"Host localhost:{world.port};"),
+            ("Proto $scheme;", "Proto http;"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+
+
+def over_tls(world: World, directives: str, front: Front, trusted: Authority) -> str:
+    """The directives of the page, which ask Watchword at `front` and trust this authority."""
+    for old, new in (
+        (f"{world.live.base_url}/introspect", f"https://localhost:{front.port}/introspect"),
+        ("/etc/ssl/certs/ca-certificates.crt", str(trusted.root)),
+    ):
+        assert directives.count(old) == 1
+        directives = directives.replace(old, new)
+    return directives
+
+
 def test_nginx(world: World) -> None:
     imports, directives = (world.reading.text(block.text) for block in world.reading.page.of("nginx"))
     pair = base64.b64encode(f"orders-gate:{world.secret}".encode()).decode()
     directives = directives.replace("THE-PRINTED-SECRET-IN-BASE64", pair)
-    with NginxApi(world.authority, imports, directives) as nginx:
+    with (
+        Front(world) as front,
+        NginxApi(world.authority, imports, over_tls(world, directives, front, world.authority)) as nginx,
+    ):
         good = world.token()
         answer = nginx.get("/orders", **bearer(good))
         assert (answer.status_code, answer.text) == (200, "shop"), nginx.errors
@@ -167,3 +204,18 @@ def test_nginx(world: World) -> None:
         assert nginx.get("/_introspect", **bearer(good)).status_code == 404
         world.revoke(good)
         assert nginx.get("/orders", **bearer(good)).status_code == 401
+
+
+def test_nginx_asks_nobody_it_cannot_verify(world: World, tmp_path: Path) -> None:
+    """Somebody with a certificate of another authority stands where Watchword should."""
+    imports, directives = (world.reading.text(block.text) for block in world.reading.page.of("nginx"))
+    pair = base64.b64encode(f"orders-gate:{world.secret}".encode()).decode()
+    directives = directives.replace("THE-PRINTED-SECRET-IN-BASE64", pair)
+    tmp_path.chmod(0o755)
+    other = Authority(tmp_path)
+    with (
+        Front(world) as front,
+        NginxApi(world.authority, imports, over_tls(world, directives, front, other)) as nginx,
+    ):
+        assert nginx.get("/orders", **bearer(world.token())).status_code == 500
+        assert "certificate verify" in nginx.errors

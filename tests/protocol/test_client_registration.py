@@ -227,6 +227,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"client_name": "Docs\nYour bank"}, METADATA),
     ({"client_name": "Docs \u202eknab"}, METADATA),
     ({"client_name#de": "Docs \u2066"}, METADATA),
+    *(
+        ({"client_name": f"My{sign}Bank"}, METADATA)
+        for sign in "\u200b\u200f\u2062\u00ad\u061c\u034f\ufeff\ue000\u0378\u2028\U000e0041"
+    ),
     ({"client_name": 7}, METADATA),
     ({"contacts": "dev@rp.example"}, METADATA),
     ({"default_max_age": -1}, METADATA),
