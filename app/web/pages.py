@@ -134,7 +134,7 @@ def page(
 
 def _frame_sources(frames: Sequence[str]) -> str:
     """The directive that allows these and nothing else (contracts 14)."""
-    sources = dict.fromkeys(frontchannel_logout.source(frame) for frame in frames)
+    sources = frontchannel_logout.sources(frames)
     return f"; frame-src {' '.join(sources)}" if sources else ""
 
 

@@ -17,6 +17,7 @@ from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.audit_appender import AuditAppender
 from app.kernel import clock
+from app.protocols.oauth import frontchannel_logout
 from app.web.services import Services
 from tests.conftest import Http, new_tenant
 from tests.protocol import parties
@@ -286,6 +287,22 @@ def test_an_applications_page_is_loaded_where_somebody_leaves(site: Site) -> Non
     page = leave(site.first)
     assert f'<iframe src="{uri}"' in page.text
     assert page.headers["Content-Security-Policy"].endswith(f"; frame-src {uri}")
+
+
+def test_however_long_the_addresses_are_the_page_arrives(site: Site) -> None:
+    """A proxy keeps some kilobytes for the headers of an answer. Without their paths the frames are allowed still."""
+    for n in range(3):
+        uri = f"https://app.example/{n}{'x' * 1900}"
+        new_public_client(site.services, site.tenant, f"long-{n}", frontchannel_logout_uri=uri)
+        site.first.through(f"long-{n}")
+    page = leave(site.first)
+    assert page.text.count("<iframe") == 3
+    assert page.headers["Content-Security-Policy"].endswith("; frame-src https://app.example")
+    hosts = [f"https://{n:02}.{'x' * 60}.{'y' * 60}.example" for n in range(frontchannel_logout.MOST_FRAMES)]
+    allowed = frontchannel_logout.sources(f"{host}/out" for host in hosts)
+    assert list(allowed) == hosts[: len(allowed)]
+    assert 10 < len(allowed) < len(hosts)
+    assert len(" ".join(allowed)) <= frontchannel_logout.MOST_CHARACTERS
 
 
 def test_notices_nobody_took_are_forgotten_after_a_while(site: Site) -> None:

@@ -9,6 +9,8 @@ from app.domain.tenants import TenantContext
 from app.kernel import uris
 
 MOST_FRAMES = 50
+MOST_CHARACTERS = 2000
+"""So much of the policy may be addresses: a proxy gives an answer up whose headers do not fit its buffer."""
 
 
 def frames(tenant: TenantContext, clients: ClientDirectory, parts: Iterable[Part]) -> tuple[str, ...]:
@@ -22,6 +24,19 @@ def frames(tenant: TenantContext, clients: ClientDirectory, parts: Iterable[Part
         wanted = told if client.frontchannel_logout_session_required else []
         found[uris.with_query(client.frontchannel_logout_uri, wanted)] = None
     return tuple(found)[:MOST_FRAMES]
+
+
+def sources(frames: Iterable[str]) -> tuple[str, ...]:
+    """What the policy allows: exactly these addresses. Where they do not fit, their origins; of these, what fits. What
+    is left out is not loaded."""
+    exact = tuple(dict.fromkeys(map(source, frames)))
+    if len(" ".join(exact)) <= MOST_CHARACTERS:
+        return exact
+    found: tuple[str, ...] = ()
+    for origin in dict.fromkeys("/".join(each.split("/", 3)[:3]) for each in exact):
+        if len(" ".join((*found, origin))) <= MOST_CHARACTERS:
+            found += (origin,)
+    return found
 
 
 def source(frame: str) -> str:
