@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from app.domain import tenants
 from app.domain.access.rbac import ensure_builtin_roles
 from app.infra.tenancy import SystemReason, Tenancy
+from app.kernel.errors import Problem
 
 NAME = "Watchword"
 
@@ -45,4 +46,8 @@ def _make(tenancy: Tenancy) -> bool:
     except IntegrityError:
         # Another process was first; what it made counts.
         return False
+    except Problem as problem:
+        # It was first by a moment: between our look and our writing.
+        if problem.code != "tenant.exists":
+            raise
     return False
