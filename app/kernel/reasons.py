@@ -278,7 +278,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "request_object.signature": "The request object is not signed with one of the client's keys.",
         "request_object.times": "The request object is expired, not yet valid, too old, or lives longer than an hour.",
         "request_object.type": "The token is of another type than a request object.",
-        "request_uri.busy": "Too many requests by reference: of one client or network, at one tenant, or at this moment.",
+        "request_uri.busy": "Too many requests by reference: of one client or network, at one tenant, or just now.",
         "request_uri.fetch": "The client's request_uri could not be fetched.",
         "request_uri.not_allowed": "The profile of the client does not allow requests by reference.",
         "request_uri.pushed": "A request was pushed that refers to another one.",
