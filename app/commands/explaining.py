@@ -21,6 +21,8 @@ from app.kernel.secrets import lookup_hash
 from app.protocols.oauth.issuance import ACCESS_TOKEN_TYPE, OPAQUE_KIND
 from app.web.services import Services
 
+ID_TOKEN = "an ID token"
+
 _TIMES = ("exp", "nbf", "iat", "auth_time")
 _SHOWN = (
     "iss sub aud client_id scope exp nbf iat auth_time acr amr jti sid grant_id tenant_id roles groups permissions azp"
@@ -50,6 +52,8 @@ class Explanation:
     tenant: str | None = None
     reasons: list[Reason] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    """What it is good for, where that is not an API and nothing speaks against it."""
 
     def refuse(self, code: str, detail: str = "") -> None:
         """Add a reason, once."""
@@ -87,7 +91,7 @@ def _signed(services: Services, token: str) -> Explanation:
     typ = str(claimed.header.get("typ", "")).lower().removeprefix("application/")
     is_access = typ == ACCESS_TOKEN_TYPE
     found = Explanation(
-        "a JWT access token" if is_access else "an ID token" if typ in ("jwt", "") else f"a {typ} token"
+        "a JWT access token" if is_access else ID_TOKEN if typ in ("jwt", "") else f"a {typ} token"
     )
     found.facts = {**{f"header {k}": claimed.header[k] for k in ("alg", "kid", "typ") if k in claimed.header}}
     found.facts |= shown(claimed.claims)
@@ -102,7 +106,10 @@ def _signed(services: Services, token: str) -> Explanation:
         _access_token(services, tenant, claimed.claims, found)
     else:
         _check_times(claimed.claims, found)
-        found.refuse("token.type", "an ID token tells a client who signed in; it opens no API")
+        if found.kind == ID_TOKEN:
+            found.note = f"a good ID token for client {claimed.claims.get('aud')}; APIs refuse it"
+        else:
+            found.refuse("token.type", "it is for another purpose; it opens no API")
     return found
 
 

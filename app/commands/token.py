@@ -40,6 +40,7 @@ def explain(*, token: str, as_json: bool) -> int:
         lines.append(
             f"✗ {reason.code}: {REASONS[reason.code]}" + (f" ({reason.detail})" if reason.detail else "")
         )
-    lines += [] if found.reasons else ["It is good now."]
+    if not found.reasons:
+        lines.append(f"It is {found.note or 'good now'}.")
     answer(told, lines, as_json=as_json)
     return 1 if found.reasons else 0

@@ -87,6 +87,7 @@ class Edge:
         self._proxies = Proxies(settings.trusted_proxies)
         self._certificates = ClientCertificates(settings, self._proxies)
         self._observe = observe
+        self._wrong_host = _wrong_host(settings)
         self._security = headers.security(https=settings.is_https)
         self._routes = {e.path: (e, handlers[e.name]) for e in ENDPOINTS if e.answered_by == EDGE}
         self._parents = {e.parent: (e, handlers[e.name]) for e in ENDPOINTS if e.parent}
@@ -129,7 +130,7 @@ class Edge:
         place = self._locator.locate(host, path)
         if place is None:
             known = self._locator.serves(host)
-            return self._send(turn, _NO_TENANT if known else _WRONG_HOST)
+            return self._send(turn, _NO_TENANT if known else self._wrong_host)
         turn.tenant = place.tenant.id
         route = self._routes.get(place.path) or self._parents.get(place.path[: place.path.rfind("/") + 1])
         if route is not None and route[0].beside_pages and not place.without_pages:
@@ -259,8 +260,15 @@ class _Turn:
         self.tenant: str | None = None
 
 
-_WRONG_HOST = Reply(400, headers.PLAIN_TEXT, b"This server is not known by that name.\n")
 _NO_TENANT = Reply(404, headers.PLAIN_TEXT, b"There is nothing here.\n")
+
+
+def _wrong_host(settings: Settings) -> Reply:
+    """What a host is told that is none of ours; whoever develops here is told which one is."""
+    said = "This server is not known by that name.\n"
+    if settings.is_loopback:
+        said += f"Its address is {settings.base_url}\n"
+    return Reply(400, headers.PLAIN_TEXT, said.encode())
 
 
 def _refuse(turn: _Turn, problem: Problem, error: OAuthError) -> Reply:

@@ -431,3 +431,11 @@ def test_state_store_that_is_down_never_says_active(side: TokenSide) -> None:
         assert answer.json["error"] == "temporarily_unavailable"
     assert broken.userinfo(token).status_code == 503
     assert broken.http.get("/jwks").status_code == 200
+
+
+def test_whoever_develops_is_told_the_right_address(side: TokenSide) -> None:
+    """Under a name of this machine that is not the issuer's, such as 127.0.0.1 for localhost."""
+    answer = side.http.get("/", headers={"Host": "127.0.0.1:1"})
+    assert answer.status_code == 400
+    told = "Its address is " in answer.text
+    assert told == side.services.settings.is_loopback
