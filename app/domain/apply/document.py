@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from app.domain.apply import schema
 from app.domain.apply.schema import KEYS, ApplyFile
-from app.domain.client_metadata import ClientMetadata
+from app.domain.client_metadata import DEVICE_CODE, TOKEN_EXCHANGE, ClientMetadata
 from app.domain.tenants import TenantSettings
 from app.domain.users import normalize
 from app.infra import yaml
@@ -15,6 +17,15 @@ from app.kernel.errors import Problem
 from app.kernel.uris import canonical_resource
 
 Path = yaml.Path
+
+_GRANT_NAMES = (
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "implicit",
+    DEVICE_CODE,
+    TOKEN_EXCHANGE,
+)
 
 _NOT_TEXT = (
     "int_type",
@@ -234,12 +245,31 @@ _WANTED = {
 def sentence_of(error: Any) -> str:
     """What one of pydantic's errors says, in our words where its own would not help."""
     if error["type"] == "extra_forbidden":
-        return "there is no such key"
+        near = _nearest(str(error["loc"][-1]))
+        return "there is no such key" + (f"; did you mean {near}?" if near else "")
+    if error["type"] == "string_pattern_mismatch" and "grant_types" in error["loc"]:
+        return f"one of {', '.join(_GRANT_NAMES)} is wanted, or another grant's URN"
     if error["type"] == "missing":
         return "has to be given"
     if error["type"] in _WANTED:
         return f"{_WANTED[error['type']]} is wanted"
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _nearest(key: str) -> str | None:
+    """The key that was meant: singular for plural or the other way round, or a hyphen."""
+    slips = (f"{key}s", key.removesuffix("s"), key.replace("-", "_"))
+    return next((slip for slip in slips if slip in _known_keys()), None)
+
+
+@cache
+def _known_keys() -> frozenset[str]:
+    models = (ClientMetadata, TenantSettings, *(m for m in vars(schema).values() if _is_model(m)))
+    return frozenset(name for model in models for name in model.model_fields)
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
 
 
 def without_nulls(value: dict[str, Any]) -> dict[str, Any]:

@@ -132,3 +132,17 @@ def test_one_object_is_read_in_its_own_lines() -> None:
             "client_id: web\nshoe: 43\n", name="web.yaml", sources=SOURCES, section="clients", tenant="acme"
         )
     assert refusal.value.sentences == ["web.yaml:2: shoe: there is no such key"]
+
+
+def test_slips_are_told_with_what_is_wanted() -> None:
+    """The member that was meant, and the grants there are in place of a pattern."""
+    urn = "urn:ietf:params:oauth:grant-type"
+    own = "authorization_code, refresh_token, client_credentials, implicit"
+    grants = f"{own}, {urn}:device_code, {urn}:token-exchange"
+    assert refused(
+        "tenants:\n- slug: default\n  clients:\n  - client_id: web\n"
+        "    redirect_uri: [https://a.example/cb]\n    grant_types: [authorisation_code]\n"
+    ) == [
+        "file:5: tenants[0].clients[0].redirect_uri: there is no such key; did you mean redirect_uris?",
+        f"file:6: tenants[0].clients[0].grant_types[0]: one of {grants} is wanted, or another grant's URN",
+    ]
