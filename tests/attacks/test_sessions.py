@@ -133,7 +133,7 @@ def test_consent_shown_to_one_account_is_not_given_by_another(
     bob = beside(alice)
     answer = bob.follow(bob.http.post(here, raw=True, form=form))
     assert 'id="allow"' in answer.text
-    assert re.search(r'class="name"[^>]*>Bob<', answer.text)
+    assert re.search(r'class="name"[^>]*><bdi>Bob<', answer.text)
 
 
 def test_an_account_chosen_and_then_left_is_chosen_anew(alice: Person) -> None:

@@ -118,7 +118,7 @@ def test_pages_for_a_hint_are_the_hinted_accounts(
     beside(alice)
     page = alice.authorize("asking", login_hint="alice")
     assert 'id="allow"' in page.text
-    assert re.search(r'class="name"[^>]*>Alice<', page.text)
+    assert re.search(r'class="name"[^>]*><bdi>Alice<', page.text)
     assert at_work(alice) == "Alice"
     assert hint
 

@@ -176,4 +176,4 @@ def test_not_you_leads_to_another_account(person: Person, services: Services, te
     assert 'id="sign-in"' in page.text
     new_person(services, tenant, "bob")
     page = Person.sign_in(person, page, username="bob")
-    assert re.search(r'class="name"[^>]*>Bob<', page.text)
+    assert re.search(r'class="name"[^>]*><bdi>Bob<', page.text)
