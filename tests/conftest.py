@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from app.kernel.settings import Settings
@@ -43,8 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Ended by a time limit, a run still ends its servers: SIGTERM is taken like Ctrl-C."""
+    """Ended by a time limit, a run still ends its servers: SIGTERM is taken like Ctrl-C.
+
+    Generated examples are the same in every run, and no clock judges them: a busy machine is no fault.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)
