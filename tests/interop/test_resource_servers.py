@@ -28,7 +28,7 @@ GATE = {
 }
 
 
-def directives(language: str, issuer: str) -> list[str]:
+def directives(language: str, issuer: str, trusted: Authority) -> list[str]:
     """The blocks of the page, for the deployment of these tests."""
     pair = base64.b64encode(f"orders-gate:{deployment.SECRET}".encode()).decode()
     changes = {
@@ -38,6 +38,9 @@ def directives(language: str, issuer: str) -> list[str]:
         "THE-PRINTED-SECRET": deployment.SECRET,
         # The authority of this run is known to nobody else.
         "introspect.auth": "introspect.ssl_verify=false&introspect.auth",
+        "/etc/ssl/certs/ca-certificates.crt": str(trusted.root),
+        # nginx compares names with names alone, and this issuer is an address.
+        "proxy_ssl_server_name on;": "proxy_ssl_server_name on; proxy_ssl_name localhost;",
         "/jwks verify": "/jwks jwks_uri.ssl_verify=false&verify",
         "/jwks type": "/jwks jwks_uri.ssl_verify=false&type",
     }
@@ -52,7 +55,7 @@ def api(request: pytest.FixtureRequest, world: World) -> Iterator[tuple[ApiServe
     """A web server with an API behind it, and the path where certificates count."""
     world.server.apply(deployment.document(GATE))
     time.sleep(1)  # A running server sees the change within a second.
-    text = directives(request.param, world.server.base_url)
+    text = directives(request.param, world.server.base_url, world.site)
     server: ApiServer
     if request.param == "apache":
         server, path = ApacheApi(world.site, "\n".join(text)), "/orders/certified/"

@@ -162,7 +162,7 @@ def test_tokens_of_ci_systems_and_clusters_are_exchanged_for_ours(server: LiveSe
         other = {**assertion, "client_assertion": of_pod(cluster, "test")}
         assert server.post("/token", data=other).json()["error"] == "invalid_client"
         listed = json.loads(server.watchword("connection", "list", "--json"))
-        assert sorted(listed) == sorted([ci.issuer, cluster.issuer])
+        assert {ci.issuer, cluster.issuer} <= set(listed)
 
 
 def test_a_token_of_another_watchword_is_exchanged_for_ours(server: LiveServer) -> None:
