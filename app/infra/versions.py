@@ -73,19 +73,30 @@ class ConfigVersions:
     def of(self, tenant_id: str) -> int:
         """The tenant's version; 0 for one not heard of. Raises `Unavailable` when it cannot be known."""
         if time.monotonic() > self._read_at + LIMIT_SECONDS or self._forks != _forks:
-            self._refresh(LIMIT_SECONDS)
+            self._refresh()
         return self._versions.get(tenant_id, 0)
 
     def fresh(self, tenant_id: str) -> int:
-        """The tenant's version, read at most `FRESH_SECONDS` ago. Raises `Unavailable` when it cannot be known."""
-        if self._forks != _forks or time.monotonic() > self._read_at + FRESH_SECONDS:
-            self._refresh(FRESH_SECONDS)
+        """The tenant's version, read at most `FRESH_SECONDS` ago unless that takes long; then the one known so far.
+
+        Raises `Unavailable` when it cannot be known.
+        """
+        due = self._forks == _forks and self._is_older_than(FRESH_SECONDS)
+        if due and self._polling.acquire(timeout=FRESH_SECONDS):
+            try:
+                if self._is_older_than(FRESH_SECONDS):
+                    self._read()
+            finally:
+                self._polling.release()
         return self.of(tenant_id)
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return time.monotonic() > self._read_at + seconds
 
     def all_versions(self) -> object:
         """A value that is another one as soon as any tenant changed, appeared or went. Raises `Unavailable`."""
         if time.monotonic() > self._read_at + LIMIT_SECONDS or self._forks != _forks:
-            self._refresh(LIMIT_SECONDS)
+            self._refresh()
         return self._serial
 
     def touch(self) -> None:
@@ -103,14 +114,14 @@ class ConfigVersions:
         if thread is not None and self._forks == _forks and thread is not threading.current_thread():
             thread.join(LIMIT_SECONDS)
 
-    def _refresh(self, seconds: float) -> None:
-        """What is known is older than that, or nothing is: read here. One caller at a time, others wait."""
+    def _refresh(self) -> None:
+        """The first question of this process, or the thread is late: read here. One caller at a time, others wait."""
         if self._forks != _forks:
             self._start_process()
         if not self._polling.acquire(timeout=1.0):
             raise Unavailable("database.unavailable", detail="configuration versions cannot be read")
         try:
-            if time.monotonic() > self._read_at + seconds:
+            if self._is_older_than(LIMIT_SECONDS):
                 self._read()
         finally:
             self._polling.release()
