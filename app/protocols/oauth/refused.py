@@ -1,6 +1,7 @@
 """Putting refusals on record: each with its reason, and not so many that a broken client fills the audit."""
 
 import contextlib
+from collections.abc import Iterator
 
 from app.infra import audit
 from app.infra.audit import Event
@@ -8,6 +9,7 @@ from app.infra.limits import network_of
 from app.infra.state import Increment, Key
 from app.kernel.errors import Problem
 from app.protocols.oauth.errors import OAuthError
+from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Executes
 
 RECORDED, SECONDS = 60, 60
@@ -61,3 +63,23 @@ def record_unread(
             data={"endpoint": "edge"},
             is_known=False,
         )
+
+
+@contextlib.contextmanager
+def authorization(state: Executes, request: ProtocolRequest, client_id: str) -> Iterator[None]:
+    """Put on record what a client that authenticated is refused inside, where it asks for an authorization."""
+    try:
+        yield
+    except OAuthError as error:
+        if error.status == 400:
+            record(
+                state,
+                "authorization.refused",
+                tenant_id=request.tenant.id,
+                client_id=client_id,
+                reason=error.code,
+                ip=request.remote_address,
+                user_agent=request.user_agent,
+                data={"endpoint": request.endpoint, "error": error.error},
+            )
+        raise

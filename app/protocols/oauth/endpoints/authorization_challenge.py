@@ -19,7 +19,7 @@ from app.protocols.oauth.auth_sessions import AuthSession, AuthSessions
 from app.protocols.oauth.challenges import Granted, More, Outcome, Page, Refused, SignIn, Typed, Wait
 from app.protocols.oauth.client_auth import PARAMETERS
 from app.protocols.oauth.dpop import nonce_header
-from app.protocols.oauth.errors import Case, OAuthError
+from app.protocols.oauth.errors import Case
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.pushed import PushedRequest
 from app.protocols.oauth.reply import PRIVATE_JSON, Reply, encode, ok
@@ -50,21 +50,8 @@ class AuthorizationChallenge:
         """Section 5.2. Raises `OAuthError`, put on record once the client is known."""
         exchange = Exchange(self._parts, request)
         client = exchange.authenticate()
-        try:
+        with refused.authorization(self._parts.state, request, client.client_id):
             return self._answer(exchange, client)
-        except OAuthError as error:
-            if error.status == 400:
-                refused.record(
-                    self._parts.state,
-                    "authorization.refused",
-                    tenant_id=request.tenant.id,
-                    client_id=client.client_id,
-                    reason=error.code,
-                    ip=request.remote_address,
-                    user_agent=request.user_agent,
-                    data={"endpoint": request.endpoint, "error": error.error},
-                )
-            raise
 
     def _answer(self, exchange: Exchange, client: ClientRecord) -> Reply:
         request = exchange.request

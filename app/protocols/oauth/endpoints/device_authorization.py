@@ -8,7 +8,6 @@ from app.infra.audit import Event
 from app.infra.limits import DEVICE_CLIENT, DEVICE_NETWORK, network_of
 from app.protocols.oauth import errors, refused
 from app.protocols.oauth.client_auth import PARAMETERS
-from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.reply import Reply, ok
 from app.protocols.oauth.request import ProtocolRequest
@@ -30,21 +29,8 @@ class DeviceAuthorization:
         """RFC 8628 section 3.2. Raises `OAuthError`, put on record once the client is known."""
         exchange = Exchange(self._parts, request)
         client = exchange.authenticate()
-        try:
+        with refused.authorization(self._parts.state, request, client.client_id):
             return self._begin(exchange, client)
-        except OAuthError as error:
-            if error.status == 400:
-                refused.record(
-                    self._parts.state,
-                    "authorization.refused",
-                    tenant_id=request.tenant.id,
-                    client_id=client.client_id,
-                    reason=error.code,
-                    ip=request.remote_address,
-                    user_agent=request.user_agent,
-                    data={"endpoint": request.endpoint, "error": error.error},
-                )
-            raise
 
     def _begin(self, exchange: Exchange, client: ClientRecord) -> Reply:
         request, tenant = exchange.request, exchange.request.tenant

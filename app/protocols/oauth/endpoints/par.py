@@ -8,7 +8,6 @@ from app.domain.clients import ClientRecord
 from app.protocols.oauth import pushed, refused
 from app.protocols.oauth.client_auth import PARAMETERS
 from app.protocols.oauth.dpop import nonce_header
-from app.protocols.oauth.errors import OAuthError
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.pushed import PushedRequest
 from app.protocols.oauth.reply import Reply, created
@@ -33,21 +32,8 @@ class PushedAuthorization:
         """RFC 9126 section 2. Raises `OAuthError`, put on record once the client is known."""
         exchange = Exchange(self._parts, request)
         client = exchange.authenticate()
-        try:
+        with refused.authorization(self._parts.state, request, client.client_id):
             return self._store(exchange, client)
-        except OAuthError as error:
-            if error.status == 400:
-                refused.record(
-                    self._parts.state,
-                    "authorization.refused",
-                    tenant_id=request.tenant.id,
-                    client_id=client.client_id,
-                    reason=error.code,
-                    ip=request.remote_address,
-                    user_agent=request.user_agent,
-                    data={"endpoint": request.endpoint, "error": error.error},
-                )
-            raise
 
     def _store(self, exchange: Exchange, client: ClientRecord) -> Reply:
         request = exchange.request
