@@ -7,6 +7,7 @@ store rides in that batch: `operation`. The worker appends both to the tenant's 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from app.infra import json_text
 from app.infra.events import CATALOGUE, EVENTS, Event, EventType, Outcome, is_clean, is_plain, written
 from app.infra.log_tables import OutboxMessage
 from app.infra.state import Append
-from app.kernel import clock, ids
+from app.kernel import ids
 
 __all__ = [
     "CATALOGUE",
@@ -58,25 +59,24 @@ class Template:
     """The record of what happens again and again in the same words, all of it looked at and found clean."""
 
     tenant_id: str
-    fixed: Mapping[str, Any]
-    data: Mapping[str, Any]
+    form: json_text.Form
 
-    def operation(self, **data: str) -> Append:
-        """As `operation`, of another such event, now. `data` are ids of our own making: nothing in them is cleaned."""
-        record = {
-            **self.fixed,
-            "id": ids.new_id(),
-            "time": written(clock.now()),
-            "data": {**self.data, **data},
-        }
-        return Append(self.tenant_id, STREAM, json_text.encode(record))
+    def operation(self, moment: datetime, **data: str) -> Append:
+        """As `operation`, of another such event, at `moment`. `data` are ids of our own making: nothing in them is
+        cleaned."""
+        entry = self.form.fill(id=ids.new_id(), time=written(moment), **data)
+        return Append(self.tenant_id, STREAM, entry)
 
 
-def template(event: Event) -> Template | None:
-    """What is the same of an event each time; None for one that has to be cleaned each time."""
+def template(event: Event, *different: str) -> Template | None:
+    """What is the same of an event each time, for `different` members of its data are given each time; None for an
+    event that has to be cleaned each time."""
     if _plain_entry(event) is None:
         return None
-    return Template(event.tenant_id, event.as_given(), event.data)
+    gaps = {name: json_text.text_gap(name) for name in ("id", "time", *different)}
+    record = {**event.as_given(), "id": gaps["id"], "time": gaps["time"]}
+    record["data"] = {**event.data, **{name: gaps[name] for name in different}}
+    return Template(event.tenant_id, json_text.Form(record))
 
 
 def _plain_entry(event: Event) -> bytes | None:

@@ -57,7 +57,7 @@ class SigningKeyHandle:
         self.private_key = private_key
         self.public_jwk = public_jwk(alg, private_key)
         self.kid = self.public_jwk["kid"]
-        self._headers: dict[tuple[str, ...], bytes] = {}
+        self._headers: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         return f"SigningKeyHandle({self.alg}, {self.kid})"
@@ -79,15 +79,23 @@ class SigningKeyHandle:
 
     def sign(self, claims: Mapping[str, Any], typ: str, extra_header: Mapping[str, Any] | None = None) -> str:
         """See `sign`."""
-        if extra_header:
-            head = self._header(typ, extra_header)
-        else:
-            cached = self._headers.get((typ,))
-            head = self._header(typ, {}) if cached is None else cached
-            self._headers[typ,] = head
-        signing_input = head + base64.urlsafe_b64encode(json_text.encode(claims)).rstrip(b"=")
+        head = self._header(typ, extra_header) if extra_header else self._plain_header(typ)
+        return self._signed(head, json_text.encode(claims))
+
+    def sign_encoded(self, claims: bytes, typ: str) -> str:
+        """As `sign`, of claims that are JSON already."""
+        return self._signed(self._plain_header(typ), claims)
+
+    def _signed(self, head: bytes, claims: bytes) -> str:
+        signing_input = head + base64.urlsafe_b64encode(claims).rstrip(b"=")
         signature = base64.urlsafe_b64encode(self._sign(signing_input)).rstrip(b"=")
         return (signing_input + b"." + signature).decode("ascii")
+
+    def _plain_header(self, typ: str) -> bytes:
+        cached = self._headers.get(typ)
+        if cached is None:
+            cached = self._headers[typ] = self._header(typ, {})
+        return cached
 
     def _header(self, typ: str, extra: Mapping[str, Any]) -> bytes:
         header = {**extra, "alg": self.alg, "typ": typ, "kid": self.kid}

@@ -1,10 +1,16 @@
 """Identifiers. None of them is a secret; secrets come from `kernel.secrets`."""
 
+import os
 import time
 import uuid
 
 from app.kernel.randomness import portion
 from app.kernel.secrets import b64url
+
+_REQUEST_IDS = 64
+_request_ids: list[str] = []
+"""Ready to be taken, which `list.pop` does for one caller alone. A forked child takes none of its parent's."""
+os.register_at_fork(after_in_child=_request_ids.clear)
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -26,7 +32,11 @@ def new_token_id() -> str:
 
 def new_request_id() -> str:
     """What a request is called in logs and in the reference people quote."""
-    return portion()[:12].hex()
+    try:
+        return _request_ids.pop()
+    except IndexError:
+        _request_ids.extend(portion()[:12].hex() for _ in range(_REQUEST_IDS))
+        return portion()[:12].hex()
 
 
 def new_subject() -> str:

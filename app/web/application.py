@@ -11,14 +11,14 @@ from app.web.challenge import ChallengedSignIn
 from app.web.context import Locator, Proxies
 from app.web.edge import Edge
 from app.web.health import Probes
-from app.web.observer import RequestObserver
+from app.web.observer import observer
 from app.web.published import Published
 from app.web.services import Services
 from app.web.wellknown import WellKnown
 
 
 def build(services: Services) -> Flask:
-    """The application over these parts: `app.wsgi_app` is the probes, what is published, then the edge; the rest goes
+    """The application over these parts: `app.wsgi_app` is what is published, the probes, then the edge; the rest goes
     on to Flask."""
     app = Flask("app", template_folder=str(paths.TEMPLATES), static_folder=str(paths.STATIC))
     app.extensions["watchword"] = services
@@ -28,7 +28,7 @@ def build(services: Services) -> Flask:
     pages.register(app, services)
     api.register(app)
     locator = Locator(services.tenants, services.settings.base_url, services.settings.mtls_url)
-    observe = RequestObserver(services.settings.log_level)
+    observe = observer(services.settings.log_level)
     edge = Edge(
         app.wsgi_app,
         settings=services.settings,
@@ -38,13 +38,13 @@ def build(services: Services) -> Flask:
         record=partial(refused.record_unread, services.state),
     )
     published = Published(
-        edge,
+        Probes(edge, services),
         version=services.versions.all_versions,
         locator=locator,
         proxies=Proxies(services.settings.trusted_proxies),
         observe=observe,
     )
-    app.wsgi_app = Probes(published, services)  # type: ignore[method-assign]
+    app.wsgi_app = published  # type: ignore[method-assign]
     return app
 
 

@@ -8,8 +8,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from app.domain.tenants import TenantContext
 from app.infra import metrics
 from app.infra.certificates import Presented
 from app.kernel import ids
@@ -45,19 +46,18 @@ _NO_FORM: forms.Form = ({}, {})
 log = logging.getLogger("watchword.edge")
 
 
-class Observer(Protocol):
-    """Told of every answer: for metrics and the access log. Has to be cheap and never raises."""
+Observer = Callable[[str, str, int, float, str | None, str, str], object]
+"""Told of every answer, for metrics and the access log: endpoint, method, status, seconds it took, tenant, request id
+and address. Has to be cheap and never raises."""
 
-    def __call__(
-        self,
-        endpoint: str,
-        method: str,
-        status: int,
-        seconds: float,
-        tenant: str | None,
-        request_id: str,
-        address: str,
-    ) -> None: ...
+
+@runtime_checkable
+class Repeating(Protocol):
+    """A handler that may know the answer by the bare words of a request, before anything of them is read."""
+
+    def again(
+        self, tenant: TenantContext, authorization: str, address: str, user_agent: str, body: bytes
+    ) -> Reply | None: ...
 
 
 class Recorder(Protocol):
@@ -90,6 +90,7 @@ class Edge:
         self._wrong_host = _wrong_host(settings)
         self._security = headers.security(https=settings.is_https)
         self._routes = {e.path: (e, handlers[e.name]) for e in ENDPOINTS if e.answered_by == EDGE}
+        self._again = _repeating(handlers)
         self._parents = {e.parent: (e, handlers[e.name]) for e in ENDPOINTS if e.parent}
         self._preflights = {e.path: headers.preflight(e) for e in ENDPOINTS if e.cors}
 
@@ -154,20 +155,27 @@ class Edge:
                 raise errors.METHOD_NOT_ALLOWED(
                     method[:20], headers=(("Allow", ", ".join(endpoint.methods)),)
                 )
-            takes_json = endpoint.body == JSON
-            single, repeated = _form(environ) if method == "POST" and not takes_json else _NO_FORM
+            takes_json, body, form = endpoint.body == JSON, b"", _NO_FORM
+            certificate = self._certificate(turn, place) if self._certificates.is_on else None
+            if method == "POST" and not takes_json:
+                body = _body(environ, forms.is_form, errors.CONTENT_TYPE)
+                known = self._known(turn, place, body) if certificate is None else None
+                if known is not None:
+                    return known
+                form = forms.parse(body) if body else _NO_FORM
             request = ProtocolRequest(
                 method=method,
                 endpoint=endpoint.name,
                 tenant=place.tenant,
-                form=single,
+                form=form[0],
                 headers={name: environ[key] for key, name in _HEADERS if key in environ},
                 remote_address=turn.address,
                 request_id=turn.request_id,
-                repeated=repeated,
+                repeated=form[1],
                 user_agent=_user_agent(environ),
+                body=body,
                 path=place.path,
-                certificate=self._certificate(turn, place) if self._certificates.is_on else None,
+                certificate=certificate,
                 content=_object(environ) if method in ("POST", "PUT") and takes_json else None,
                 segment=place.path.rpartition("/")[2] if endpoint.parent else "",
             )
@@ -178,6 +186,13 @@ class Edge:
             raise
         except Problem as problem:
             return _refuse(turn, problem, as_oauth_error(problem))
+
+    def _known(self, turn: "_Turn", place: Place, body: bytes) -> Reply | None:
+        again, environ = self._again.get(turn.endpoint), turn.environ
+        if again is None or "HTTP_DPOP" in environ:
+            return None
+        user_agent = _user_agent(environ) or ""
+        return again(place.tenant, environ.get("HTTP_AUTHORIZATION", ""), turn.address, user_agent, body)
 
     def _certificate(self, turn: "_Turn", place: Place | None) -> Presented | None:
         """The certificate of the request. Raises `OAuthError`, put on record, for what is none."""
@@ -263,6 +278,10 @@ class _Turn:
 _NO_TENANT = Reply(404, headers.PLAIN_TEXT, b"There is nothing here.\n")
 
 
+def _repeating(handlers: Mapping[str, object]) -> Mapping[str, Callable[..., Reply | None]]:
+    return {name: each.again for name, each in handlers.items() if isinstance(each, Repeating)}
+
+
 def _wrong_host(settings: Settings) -> Reply:
     """What a host is told that is none of ours; whoever develops here is told which one is."""
     said = "This server is not known by that name.\n"
@@ -276,12 +295,6 @@ def _refuse(turn: _Turn, problem: Problem, error: OAuthError) -> Reply:
     log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
     metrics.refused(problem.code)
     return reply.refusal(error)
-
-
-def _form(environ: Environ) -> forms.Form:
-    """The parameters of the body. Raises `OAuthError` for whatever is not one plain, small form."""
-    body = _body(environ, forms.is_form, errors.CONTENT_TYPE)
-    return forms.parse(body) if body else _NO_FORM
 
 
 def _object(environ: Environ) -> dict[str, Any]:

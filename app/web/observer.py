@@ -2,17 +2,14 @@
 
 from app.infra import metrics
 from app.infra.logs import AccessLog
+from app.web.edge import Observer
 
 
-class RequestObserver:
-    """The edge's observer. Cheap, and never raises."""
+def observer(log_level: str) -> Observer:
+    """What to call: it is cheap, and never raises."""
+    log = AccessLog(log_level)
 
-    def __init__(self, log_level: str) -> None:
-        log = AccessLog(log_level)
-        self._log = log if log.is_on else None
-
-    def __call__(
-        self,
+    def count_and_log(
         endpoint: str,
         method: str,
         status: int,
@@ -21,7 +18,7 @@ class RequestObserver:
         request_id: str,
         address: str,
     ) -> None:
-        """Count and log one request."""
-        metrics.observe(endpoint, status, seconds)
-        if self._log is not None:
-            self._log(endpoint, method, status, seconds, tenant, request_id, address)
+        metrics.observe(endpoint, method, status, seconds, tenant, request_id, address)
+        log(endpoint, method, status, seconds, tenant, request_id, address)
+
+    return count_and_log if log.is_on else metrics.observe

@@ -20,6 +20,7 @@ DOCUMENTS = {BY_NAME[name].path: name for name in ("openid_configuration", "oaut
 MAX_ANSWERS = 1024
 """Beyond that all are forgotten: there are no more hosts and tenants than that, or somebody plays with host names."""
 
+_OF_THE_BODY = ("Content-Type", "Content-Length")
 _WELL_KNOWN, _JWKS = "/.well-known/", "/jwks"
 
 
@@ -33,7 +34,9 @@ class _Answer:
     etag: str
     headers: list[tuple[str, str]]
     """Without the request id."""
-    body: bytes
+    headers_unchanged: list[tuple[str, str]]
+    """The same for who has the body already."""
+    body: list[bytes]
 
 
 class Published:
@@ -54,19 +57,19 @@ class Published:
         self._locator = locator
         self._proxies = proxies
         self._observe = observe
-        self._answers: dict[tuple[str, str], _Answer] = {}
+        self._answers: dict[tuple[str | None, str | None], _Answer] = {}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer what was answered before; hand everything else on."""
+        answer = self._answers.get((environ.get("HTTP_HOST"), environ.get("PATH_INFO")))
         if environ.get("REQUEST_METHOD") != "GET":
             return self._inner(environ, start_response)
-        started = time.perf_counter()
-        path = environ.get("PATH_INFO") or "/"
-        answer = self._answers.get((environ.get("HTTP_HOST", ""), path))
         if answer is None:
+            path = environ.get("PATH_INFO") or "/"
             if not path.endswith(_JWKS) and _WELL_KNOWN not in path:
                 return self._inner(environ, start_response)
             return self._first(environ, start_response)
+        started = time.perf_counter()
         try:
             is_good = self._version() == answer.version
         except Unavailable:
@@ -74,32 +77,21 @@ class Published:
         asked = environ.get("HTTP_IF_NONE_MATCH")
         if not is_good or (asked is not None and asked != answer.etag):
             return self._first(environ, start_response)
-        return self._again(environ, start_response, answer, asked is not None, started)
-
-    def _again(
-        self,
-        environ: Environ,
-        start_response: StartResponse,
-        answer: _Answer,
-        unchanged: bool,
-        started: float,
-    ) -> Iterable[bytes]:
-        peer = environ.get("REMOTE_ADDR") or ""
-        address, request_id = peer, None
+        address, request_id = environ.get("REMOTE_ADDR") or "", None
         if "HTTP_X_FORWARDED_FOR" in environ or "HTTP_X_REQUEST_ID" in environ:
+            peer = address
             address = self._proxies.address(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
             request_id = self._proxies.request_id(peer, environ.get("HTTP_X_REQUEST_ID", ""))
         request_id = request_id or ids.new_request_id()
-        sent = [*answer.headers, ("X-Request-Id", request_id)]
-        if unchanged:
-            status, text, body = 304, "304 Not Modified", []
-            sent = [header for header in sent if header[0] not in ("Content-Type", "Content-Length")]
+        if asked is None:
+            status = 200
+            start_response("200 OK", [*answer.headers, ("X-Request-Id", request_id)])
         else:
-            status, text, body = 200, "200 OK", [answer.body]
-        start_response(text, sent)
+            status = 304
+            start_response("304 Not Modified", [*answer.headers_unchanged, ("X-Request-Id", request_id)])
         seconds = time.perf_counter() - started
         self._observe(answer.endpoint, "GET", status, seconds, answer.tenant, request_id, address)
-        return body
+        return answer.body if asked is None else []
 
     def _first(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Have the edge answer, and keep that if it is a document."""
@@ -125,7 +117,7 @@ class Published:
                 self._answers.clear()
             kept = [header for header in started[0][1] if header[0] != "X-Request-Id"]
             etag = next((value for name, value in kept if name == "ETag"), "")
-            self._answers[host, path] = _Answer(
-                version, endpoint, place.tenant.id, etag, kept, b"".join(body)
-            )
+            unchanged = [header for header in kept if header[0] not in _OF_THE_BODY]
+            answer = _Answer(version, endpoint, place.tenant.id, etag, kept, unchanged, [b"".join(body)])
+            self._answers[environ.get("HTTP_HOST"), environ.get("PATH_INFO")] = answer
         return body

@@ -23,7 +23,8 @@ def tab(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Iterato
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        if message.type == "error" and "favicon" not in message.text and "status of" not in message.text:
+        told = message.text + message.location["url"]  # a resource's address is only in the latter
+        if message.type == "error" and "favicon" not in told and "status of" not in told:
             complaints.append(message.text)
 
     page.on("console", listen)
@@ -151,6 +152,7 @@ def test_first_administrator(tab: Page, site: Site) -> None:
 def test_keyboard_alone(page: Page, site: Site) -> None:
     """From the address to the application without a mouse; the focus can be seen on the way."""
     page.goto(site.authorize_url("own"))
+    expect(page.locator("[autofocus]")).to_be_focused()
     page.keyboard.type("carol")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

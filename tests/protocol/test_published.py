@@ -4,6 +4,7 @@
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import select
 
 from app.domain.models import Tenant
@@ -113,17 +114,25 @@ def test_another_host_is_not_answered(there: Http) -> None:
 
 def test_it_is_counted(there: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     _known(there, "/jwks")
-    counted: list[tuple[str, int]] = []
-    monkeypatch.setattr(
-        metrics, "observe", lambda endpoint, status, seconds: counted.append((endpoint, status))
-    )
+    before = _counted()
     tag = there.get("/jwks").headers["ETag"]
     there.get("/jwks", headers={"If-None-Match": tag})
-    assert counted == [("jwks", 200), ("jwks", 304)]
+    assert _counted() == {status: count + 1 for status, count in before.items()}
+
+
+def _counted() -> dict[int, float]:
+    metrics.settle()
+    return {
+        status: REGISTRY.get_sample_value(
+            "watchword_requests_total", {"endpoint": "jwks", "status": str(status)}
+        )
+        or 0
+        for status in (200, 304)
+    }
 
 
 def test_what_is_kept_is_bounded(there: Http) -> None:
-    published = there.app.wsgi_app._inner  # type: ignore[attr-defined]
+    published = there.app.wsgi_app  # type: ignore[attr-defined]
     host = there.app.extensions["watchword"].settings.base_url.partition("://")[2]
     published._answers = {(f"{n}", "/jwks"): None for n in range(MAX_ANSWERS)}
     assert there.get("/jwks").status_code == 200

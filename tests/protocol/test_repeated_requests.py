@@ -15,6 +15,7 @@ from app.domain.models import Client, Resource
 from app.infra.limits import CLIENT_FAILURES
 from app.infra.state import Delete
 from app.kernel import clock
+from app.protocols.oauth import repeated
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.repeated import Repeated
 from app.protocols.oauth.request import ProtocolRequest
@@ -152,14 +153,39 @@ def test_where_somebody_guessed_too_often_it_is_refused(side: TokenSide) -> None
 
 
 def test_what_is_good_once_or_shown_by_the_connection_is_never_remembered(side: TokenSide) -> None:
-    def digest(form: dict[str, str], **headers: str) -> bytes | None:
+    def may_be(form: dict[str, str], **headers: str) -> bool:
         request = ProtocolRequest("POST", "token", side.tenant, form, headers, "127.0.0.1", "x")
-        return Repeated().digest_of(request)
+        return repeated.may_be(request)
 
-    assert digest({**CC, "client_assertion": "x", "client_assertion_type": "y"}) is None
-    assert digest(CC, dpop="proof") is None
-    assert digest({**CC, "grant_type": "refresh_token"}) is None
-    assert digest(CC, authorization="Basic x") is not None
+    assert not may_be({**CC, "client_assertion": "x", "client_assertion_type": "y"})
+    assert not may_be(CC, dpop="proof")
+    assert not may_be({**CC, "grant_type": "refresh_token"})
+    assert may_be(CC, authorization="Basic x")
+
+
+def test_words_are_told_apart() -> None:
+    """Wherever they are divided."""
+    memory = Repeated()
+    words = "tenant", "Basic x", "127.0.0.1", "agent", b"scope=read"
+    others = {
+        memory.digest_of("other", "Basic x", "127.0.0.1", "agent", b"scope=read"),
+        memory.digest_of("tenant", "Basic y", "127.0.0.1", "agent", b"scope=read"),
+        memory.digest_of("tenant", "Basic x", "127.0.0.2", "agent", b"scope=read"),
+        memory.digest_of("tenant", "Basic x", "127.0.0.1", "other", b"scope=read"),
+    }
+    assert (
+        len(
+            {
+                memory.digest_of(*words),
+                memory.digest_of("tenant", "Basic x", "127.0.0.1", "agent", b"scope=write"),
+                *others,
+            }
+        )
+        == 6
+    )
+    assert memory.digest_of(*words) == memory.digest_of(*words)
+    assert memory.digest_of(*words) != Repeated().digest_of(*words)
+    assert memory.digest_of("t", "ab", "c", "", b"") != memory.digest_of("t", "a", "bc", "", b"")
 
 
 def test_the_record_is_the_same_but_for_id_time_and_token(

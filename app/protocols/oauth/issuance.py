@@ -6,6 +6,7 @@ section 2. Which claims there are is settled in the contracts, "Claims".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.domain.access.rbac import NOBODY, Access
 from app.domain.clients import ClientRecord
 from app.domain.resources import ResourceRecord
 from app.domain.tenants import TenantContext
-from app.infra import jose
+from app.infra import jose, json_text
 from app.infra.keyring import Keyring
 from app.infra.state import Key, Op, Put
 from app.kernel import clock, ids
@@ -98,7 +99,7 @@ def issue(issuance: Issuance, keyring: Keyring, resources: Resources, trip: Trip
     now = clock.timestamp(clock.now())
     here = _resources(resources, issuance.audience)
     seconds = _lifetime(issuance, here, now)
-    facts = _access_claims(issuance, keyring, here, now, seconds)
+    facts = encode(_access_claims(issuance, keyring, here, now, seconds))
     token = _access_token(facts, issuance.tenant.id, seconds, keyring, trip, opaque=_is_opaque(here))
     response = _response(issuance, token, seconds)
     for operation in uses(issuance.tenant.id, issuance.client):
@@ -116,13 +117,13 @@ def uses(tenant_id: str, client: ClientRecord) -> tuple[Op, ...]:
 
 
 def _access_token(
-    facts: Mapping[str, Any], tenant_id: str, seconds: int, keyring: Keyring, trip: Trip, *, opaque: bool
+    facts: bytes, tenant_id: str, seconds: int, keyring: Keyring, trip: Trip, *, opaque: bool
 ) -> str:
     if opaque:
         token = new_secret()
-        trip.add(Put(Key(tenant_id, OPAQUE_KIND, lookup_hash(token)), encode(facts), seconds))
+        trip.add(Put(Key(tenant_id, OPAQUE_KIND, lookup_hash(token)), facts, seconds))
         return token
-    return jose.sign(facts, keyring.current(tenant_id, ACCESS_TOKEN_ALGORITHM), typ=ACCESS_TOKEN_TYPE)
+    return keyring.current(tenant_id, ACCESS_TOKEN_ALGORITHM).sign_encoded(facts, ACCESS_TOKEN_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +131,17 @@ class Template:
     """An access token that is issued again and again: everything of it but when, and which one it is."""
 
     tenant_id: str
-    facts: Mapping[str, Any]
+    facts: json_text.Form
     seconds: int
     opaque: bool
-    response: Mapping[str, Any]
+    response: json_text.Form
 
-    def issue(self, token_id: str, keyring: Keyring, trip: Trip) -> bytes:
-        """The body of another token response, as `issue` would make it."""
-        now = clock.timestamp(clock.now())
-        facts = {**self.facts, "exp": now + self.seconds, "iat": now, "jti": token_id}
+    def issue(self, token_id: str, moment: datetime, keyring: Keyring, trip: Trip) -> bytes:
+        """The body of another token response, as `issue` would make it at `moment`."""
+        now = clock.timestamp(moment)
+        facts = self.facts.fill(exp=now + self.seconds, iat=now, jti=token_id)
         token = _access_token(facts, self.tenant_id, self.seconds, keyring, trip, opaque=self.opaque)
-        return encode({**self.response, "access_token": token})
+        return self.response.fill(token=token)
 
 
 def template(issuance: Issuance, keyring: Keyring, resources: Resources) -> Template | None:
@@ -151,9 +152,14 @@ def template(issuance: Issuance, keyring: Keyring, resources: Resources) -> Temp
         return None
     now = clock.timestamp(clock.now())
     seconds = _lifetime(issuance, here, now)
-    facts = _access_claims(issuance, keyring, here, now, seconds)
-    response = _response(issuance, "", seconds)
-    return Template(issuance.tenant.id, facts, seconds, _is_opaque(here), response)
+    gaps = {name: json_text.number_gap(name) for name in ("exp", "iat")} | {"jti": json_text.text_gap("jti")}
+    return Template(
+        issuance.tenant.id,
+        json_text.Form({**_access_claims(issuance, keyring, here, now, seconds), **gaps}),
+        seconds,
+        _is_opaque(here),
+        json_text.Form(_response(issuance, json_text.text_gap("token"), seconds)),
+    )
 
 
 def _response(issuance: Issuance, token: str, seconds: int) -> TokenResponse:

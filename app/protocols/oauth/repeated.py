@@ -53,24 +53,13 @@ class Repeated:
         self._key = secrets.token_bytes(32)
         self._entries: OrderedDict[bytes, Granted] = OrderedDict()
 
-    def digest_of(self, request: ProtocolRequest) -> bytes | None:
-        """What a request is called here; None for one that is never remembered."""
-        form, headers = request.form, request.headers
-        if form.get("grant_type") != GRANT_TYPE or "dpop" in headers or request.certificate is not None:
-            return None
-        if not _KNOWN.issuperset(form):
-            return None
-        words = [
-            request.tenant.id,
-            headers.get("authorization", ""),
-            request.remote_address,
-            request.user_agent or "",
-        ]
-        for name, value in form.items():
-            words += (name, value)
-        words += request.repeated.get("resource", ())
-        # No parameter and no header holds a NUL, so that the words cannot be divided in another way.
-        return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), key=self._key).digest()
+    def digest_of(
+        self, tenant_id: str, authorization: str, address: str, user_agent: str, body: bytes
+    ) -> bytes:
+        """What a request is called here."""
+        # No header holds a NUL, so that the words cannot be divided in another way.
+        words = "\0".join((tenant_id, authorization, address, user_agent, ""))
+        return hashlib.blake2b(words.encode("utf-8", "surrogatepass") + body, key=self._key).digest()
 
     def recall(self, digest: bytes) -> Granted | None:
         """What the request came to before. Whether its version is still the one in force is the caller's to see."""
@@ -82,10 +71,24 @@ class Repeated:
 
     def remember(self, request: ProtocolRequest, granted: Granted) -> None:
         """Keep what a request came to, unless the client's secret may end without its registration changing."""
-        digest, client = self.digest_of(request), granted.client
-        if digest is None or client.has_former_secret or client.token_endpoint_auth_method not in _METHODS:
+        client = granted.client
+        if client.has_former_secret or client.token_endpoint_auth_method not in _METHODS:
             return
+        digest = self.digest_of(
+            request.tenant.id,
+            request.headers.get("authorization", ""),
+            request.remote_address,
+            request.user_agent or "",
+            request.body,
+        )
         self._entries[digest] = granted
         while len(self._entries) > self._max_entries:
             with suppress(KeyError):
                 self._entries.popitem(last=False)
+
+
+def may_be(request: ProtocolRequest) -> bool:
+    """Whether a request says everything by itself, so that the same words may have the same answer."""
+    form = request.form
+    is_plain = "dpop" not in request.headers and request.certificate is None
+    return is_plain and form.get("grant_type") == GRANT_TYPE and _KNOWN.issuperset(form)

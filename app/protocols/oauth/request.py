@@ -29,6 +29,8 @@ class ProtocolRequest:
     request_id: str
     repeated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     user_agent: str | None = None
+    body: bytes = b""
+    """The form as it came."""
     path: str = ""
     """Where it came in, below the issuer."""
     certificate: Presented | None = None

@@ -11,6 +11,7 @@ from app.domain.refresh import RefreshTokens
 from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
+from app.domain.tenants import TenantContext
 from app.domain.trusted_issuers import TrustedIssuers
 from app.infra import metrics
 from app.infra.fetch import Fetcher
@@ -44,7 +45,7 @@ from app.protocols.oauth.grants.device_code import DeviceCode
 from app.protocols.oauth.grants.jwt_bearer import JwtBearer
 from app.protocols.oauth.grants.refresh_token import RefreshToken
 from app.protocols.oauth.grants.token_exchange import TokenExchange
-from app.protocols.oauth.reply import Reply
+from app.protocols.oauth.reply import PRIVATE_JSON, Reply
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.sender import Sender
 from app.protocols.oauth.steps.draft import Directories
@@ -84,9 +85,6 @@ class TokenEndpoint:
 
     def __call__(self, request: ProtocolRequest) -> Reply:
         """Issue tokens. Raises `OAuthError`, put on record once the client is known."""
-        if (repeated := client_credentials.again(self._parts, request)) is not None:
-            metrics.issued(ClientCredentials.GRANT_TYPE)
-            return repeated
         exchange = Exchange(self._parts, request)
         try:
             answer = self._server.token(exchange)
@@ -98,6 +96,20 @@ class TokenEndpoint:
         if exchange.binding.nonce is not None:
             return replace(answer, headers=answer.headers + nonce_header(exchange.binding.nonce))
         return answer
+
+    def again(
+        self, tenant: TenantContext, authorization: str, address: str, user_agent: str, body: bytes
+    ) -> Reply | None:
+        """The answer to a request that was granted before in the same words, without a certificate or proof; or None.
+
+        Raises `OAuthError`.
+        """
+        digest = self._parts.repeated.digest_of(tenant.id, authorization, address, user_agent, body)
+        answer = client_credentials.again(self._parts, tenant, digest)
+        if answer is None:
+            return None
+        metrics.issued(ClientCredentials.GRANT_TYPE)
+        return Reply(200, PRIVATE_JSON, answer)
 
     def _record(self, exchange: Exchange, error: OAuthError) -> None:
         request = exchange.request

@@ -44,9 +44,9 @@ SCRAPE = "print(metrics.exposition(Backlog({}, {}, 0.0), None).decode())"
 
 def test_requests_are_counted_by_endpoint_and_status() -> None:
     before = samples(metrics.exposition(NOTHING, None))
-    metrics.observe("unit_test", 200, 0.003)
-    metrics.observe("unit_test", 200, 0.3)
-    metrics.observe("unit_test", 400, 0.003)
+    metrics.observe("unit_test", "GET", 200, 0.003)
+    metrics.observe("unit_test", "GET", 200, 0.3)
+    metrics.observe("unit_test", "GET", 400, 0.003)
     after = samples(metrics.exposition(NOTHING, None))
     assert after["watchword_requests_total", "200", "unit_test"] == 2 + before.get(
         ("watchword_requests_total", "200", "unit_test"), 0
@@ -86,9 +86,9 @@ def test_what_is_asked_at_scraping() -> None:
 
 def test_processes_add_up_and_the_dead_leave_no_gauge(tmp_path: Path) -> None:
     for _ in range(2):
-        run(tmp_path, "metrics.observe('token', 200, 0.01); metrics.hashing_started()")
+        run(tmp_path, "metrics.observe('token', 'GET', 200, 0.01); metrics.hashing_started()")
     assert list(tmp_path.glob("gauge_livesum_*.db"))
-    found = samples(run(tmp_path, "metrics.observe('token', 200, 0.01)\n" + SCRAPE))
+    found = samples(run(tmp_path, "metrics.observe('token', 'GET', 200, 0.01)\n" + SCRAPE))
     assert found["watchword_requests_total", "200", "token"] == 3
     assert found.get(("watchword_password_hashes_running",), 0) == 0
     assert len(list(tmp_path.glob("gauge_livesum_*.db"))) <= 1
@@ -104,7 +104,7 @@ def test_counting_a_request_is_cheap(tmp_path: Path) -> None:
     took = float(
         run(
             tmp_path,
-            "import timeit\nwork = lambda: metrics.observe('token', 200, 0.003)\n"
+            "import timeit\nwork = lambda: metrics.observe('token', 'GET', 200, 0.003)\n"
             "print(min(timeit.repeat(work, number=500, repeat=7)) / 500 * 1e6)",
         )
     )

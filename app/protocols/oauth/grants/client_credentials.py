@@ -2,17 +2,17 @@
 
 from typing import Any
 
+from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
-from app.kernel import ids
-from app.protocols.oauth import audience
+from app.kernel import clock, ids
+from app.protocols.oauth import audience, repeated
 from app.protocols.oauth.audience import Resources
 from app.protocols.oauth.authlib_seam import ClientCredentialsGrant, TokenResponse
 from app.protocols.oauth.client_auth import each_time
 from app.protocols.oauth.exchange import Exchange, Parts
 from app.protocols.oauth.issuance import Issuance, issue, template, uses
 from app.protocols.oauth.repeated import GRANT_TYPE, Granted
-from app.protocols.oauth.reply import PRIVATE_JSON, Reply
 from app.protocols.oauth.request import ProtocolRequest
 from app.protocols.oauth.trip import Trip
 
@@ -39,7 +39,7 @@ class ClientCredentials(ClientCredentialsGrant):
         event = _event(request, issuance, exchange.resources)
         exchange.trip.add(audit.operation(event))
         exchange.trip.go()
-        if exchange.parts.repeated.digest_of(request) is not None:
+        if repeated.may_be(request):
             _remember(exchange, issuance, event)
         return response
 
@@ -53,28 +53,26 @@ class ClientCredentials(ClientCredentialsGrant):
         )
 
 
-def again(parts: Parts, request: ProtocolRequest) -> Reply | None:
-    """The answer to a request that was granted before, or None to find it out (`repeated`). Raises `OAuthError`."""
-    digest = parts.repeated.digest_of(request)
-    granted = parts.repeated.recall(digest) if digest is not None else None
-    if (
-        granted is None
-        or granted.client.is_over
-        or granted.version != parts.clients.version(request.tenant.id)
-    ):
+def again(parts: Parts, tenant: TenantContext, digest: bytes) -> bytes | None:
+    """The body of the answer to a request that was granted before, or None to find it out (`repeated`).
+
+    Raises `OAuthError`.
+    """
+    granted = parts.repeated.recall(digest)
+    if granted is None or granted.client.is_over or granted.version != parts.clients.version(tenant.id):
         return None
-    trip, token_id = Trip(parts.state), ids.new_token_id()
+    trip, token_id, moment = Trip(parts.state), ids.new_token_id(), clock.now()
     for operation, case in granted.first:
         trip.add(operation, case)
-    body = granted.token.issue(token_id, parts.keyring, trip)
-    trip.add(granted.record.operation(token_id=token_id))
+    body = granted.token.issue(token_id, moment, parts.keyring, trip)
+    trip.add(granted.record.operation(moment, token_id=token_id))
     trip.go()
-    return Reply(200, PRIVATE_JSON, body)
+    return body
 
 
 def _remember(exchange: Exchange, issuance: Issuance, event: Event) -> None:
     token = template(issuance, exchange.parts.keyring, exchange.resources)
-    record = audit.template(event)
+    record = audit.template(event, "token_id")
     if token is not None and record is not None:
         request, client = exchange.request, issuance.client
         noted = tuple((operation, None) for operation in uses(request.tenant.id, client))
