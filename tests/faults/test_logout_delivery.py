@@ -192,15 +192,16 @@ def test_slow_receivers_hold_up_nobody(site: Site, receiver: Receiver) -> None:
         wait_until(lambda: len(tar.received) >= 4, seconds=30)
         quick = site.client(receiver.url())
         abroad = site.client(receiver.url("/abroad"), elsewhere)
-        started = time.monotonic()
         site.sign_in_and_out(abroad, tenant=elsewhere)
+        started = time.monotonic()
         wait_until(lambda: bool(receiver.got("/abroad")), seconds=30, what="another tenant's logout token")
         assert receiver.got("/abroad")[0].at - started < PROMPT_SECONDS
-        started = time.monotonic()
         ended = site.sign_in_and_out(quick)
+        started = time.monotonic()
         wait_until(lambda: bool(receiver.got("/logout")), seconds=30, what="the same tenant's logout token")
-        # The slow ones have all there is for a tenant; each of them gives its place up in time.
-        assert receiver.got("/logout")[0].at - started < TIMEOUT_SECONDS + PROMPT_SECONDS
+        # The slow ones have all there is for a tenant; each of them gives its place up in time, to one more of them at
+        # most. Twelve times as long is what all of them would take.
+        assert receiver.got("/logout")[0].at - started < 2 * TIMEOUT_SECONDS + PROMPT_SECONDS
     assert site.sids(receiver) == [ended]
 
 
@@ -213,9 +214,9 @@ def test_one_slow_receiver_is_not_felt(site: Site, receiver: Receiver) -> None:
             site.sign_in_and_out(slow)
         wait_until(lambda: bool(tar.received), seconds=30)
         for _ in range(5):
-            started = time.monotonic()
-            site.sign_in_and_out(slow, quick)
             known = len(receiver.received)
+            site.sign_in_and_out(slow, quick)
+            started = time.monotonic()
             wait_until(lambda n=known: len(receiver.received) > n, seconds=30)  # type: ignore[misc]
             assert receiver.received[-1].at - started < PROMPT_SECONDS
         assert len(tar.received) < 20, "few at a time"
