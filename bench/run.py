@@ -1,6 +1,6 @@
 """The table of costs: CPU per request beside H (an empty Flask route) and one signature, interleaved, on both servers.
 
-`python -m bench.run [--rounds 9] [--requests 1000] [--offered 50] [--json FILE] [--markdown FILE]`
+`python -m bench.run [--rounds 15] [--requests 1000] [--offered 50] [--json FILE] [--markdown FILE]`
 """
 
 import argparse
@@ -144,7 +144,7 @@ def comparisons(found: list[Row]) -> list[str]:
 def main() -> int:
     """Run the bench; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--offered", type=float, default=50.0, help="sign-ins a second in the storm; 0: none")
     parser.add_argument("--storm-seconds", type=float, default=10.0)
