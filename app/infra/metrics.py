@@ -9,7 +9,7 @@ import os
 from bisect import bisect_left
 from collections import Counter as Tally
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -25,6 +25,8 @@ from prometheus_client.registry import REGISTRY, Collector
 
 if TYPE_CHECKING:
     from app.infra.outbox import Backlog
+
+T = TypeVar("T")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -83,34 +85,31 @@ def observe(endpoint: str, _method: str, status: int, seconds: float, *_who: str
 
 def settle() -> None:
     """Count what was observed. Done at every scrape this process answers, twice a second, and when it ends."""
-    answered: dict[tuple[str, int], int] = {}
-    took: dict[str, list[float]] = {}
-    with suppress(IndexError):
-        while True:
-            endpoint, status, seconds = _noted.pop()
-            answered[endpoint, status] = answered.get((endpoint, status), 0) + 1
-            took.setdefault(endpoint, []).append(seconds)
-    for (endpoint, status), count in answered.items():
+    noted = _drained(_noted)
+    for (endpoint, status), count in Tally((endpoint, status) for endpoint, status, _ in noted).items():
         if (endpoint, status) not in _request_children:
             _request_children[endpoint, status] = _REQUESTS.labels(endpoint, str(status))
         _request_children[endpoint, status].inc(count)
+    took: dict[str, list[float]] = {}
+    for endpoint, _, seconds in noted:
+        took.setdefault(endpoint, []).append(seconds)
     for endpoint, many in took.items():
         if endpoint not in _second_children:
             _second_children[endpoint] = _SECONDS.labels(endpoint)
         _second_children[endpoint].observe_all(many)
-    _settle_issued()
-
-
-def _settle_issued() -> None:
-    granted: dict[str, int] = {}
-    with suppress(IndexError):
-        while True:
-            grant_type = _issued.pop()
-            granted[grant_type] = granted.get(grant_type, 0) + 1
-    for grant_type, count in granted.items():
+    for grant_type, count in Tally(_drained(_issued)).items():
         if grant_type not in _issued_children:
             _issued_children[grant_type] = _ISSUED.labels(grant_type)
         _issued_children[grant_type].inc(count)
+
+
+def _drained(found: list[T]) -> list[T]:
+    """All there is, taken so that no other thread gets it too."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(found.pop())
+    return taken
 
 
 atexit.register(settle)
