@@ -22,7 +22,11 @@ class AuthenticatorApp:
         """Take the key from the enrolment page."""
         found = re.search(r'id="totp-key">([A-Z2-7 ]+)<', unescape(html))
         assert found, f"no key on the page:\n{html[:3000]}"
-        self.secret = found[1].replace(" ", "")
+        self.enter(found[1])
+
+    def enter(self, key: str) -> None:
+        """Take the key as it is shown, in groups."""
+        self.secret = key.replace(" ", "")
         self._last = 0
 
     def rest(self) -> None:

@@ -14,8 +14,7 @@ from app.domain import tenants, users
 from app.domain.models import OutboxMessage, Tenant
 from app.infra import mail, sms
 from app.infra.tenancy import SystemReason
-from tests.authenticator_app import AuthenticatorApp
-from tests.browser.second_factor import add_app
+from tests.browser.second_factor import add_app, new_app
 from tests.browser.site import PASSWORD, Site
 from tests.browser.tour import sign_in
 
@@ -80,10 +79,7 @@ def test_enrol_sign_in_trust_and_recover(tab: Page, site: Site, name: str, brows
 def test_codes_are_downloaded(tab: Page, site: Site, name: str) -> None:
     tab.goto(site.authorize_url("own", acr_values="urn:watchword:acr:two-factor"))
     sign_in(tab, name)
-    if tab.locator("#way-totp").count():
-        tab.click("#way-totp")
-    app = AuthenticatorApp()
-    app.scan(tab.content())
+    app = new_app(tab)
     tab.fill("#code", app.code())
     tab.click("#verify")
     tab.wait_for_selector(".codes")

@@ -8,8 +8,7 @@ from playwright.sync_api import Page, Route
 
 from app.domain import authenticators, users
 from app.web.brand_preview import make_link
-from tests.authenticator_app import AuthenticatorApp
-from tests.browser.second_factor import add_app
+from tests.browser.second_factor import add_app, new_app
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
 from tests.browser.virtual_key import Key
 from tests.protocol import mailbag
@@ -367,15 +366,13 @@ def _enrol(page: Page, site: Site) -> None:
 
 def _enrol_app(page: Page, site: Site) -> None:
     _enrol(page, site)
-    if page.locator("#way-totp").count():
-        page.click("#way-totp")
+    new_app(page)
     page.click("summary")
 
 
 def _recovery_codes(page: Page, site: Site) -> None:
-    _enrol_app(page, site)
-    app = AuthenticatorApp()
-    app.scan(page.content())
+    _enrol(page, site)
+    app = new_app(page)
     page.fill("#code", app.code())
     page.click("#verify")
     page.wait_for_selector(".codes")

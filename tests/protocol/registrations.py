@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from app.domain import initial_tokens, registered_clients, tenants
-from app.domain.models import OutboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.tenancy import SystemReason
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http, new_tenant
 from tests.protocol.parties import basic
 
@@ -82,8 +81,7 @@ class Registry:
     def in_outbox(self, event: str) -> list[dict[str, Any]]:
         """What was put on record with a change."""
         with self.services.tenancy.session(self.tenant.id) as session:
-            rows = session.scalars(select(OutboxMessage).where(OutboxMessage.topic == audit.TOPIC)).all()
-        return [row.payload for row in rows if row.payload["event"] == event]
+            return outbox_rows.events(session, event)
 
     def refusals(self) -> list[str]:
         """Why registrations were refused, oldest first."""

@@ -12,12 +12,11 @@ from typing import Any
 import pyotp
 import pytest
 import time_machine
-from sqlalchemy import select
 
 from app import create_app
 from app.domain import consents, users
 from app.domain.assurance import TWO_FACTOR
-from app.domain.models import Authenticator, Consent, OutboxMessage
+from app.domain.models import Authenticator, Consent
 from app.infra import sms
 from app.infra.fetch import Fetcher
 from app.infra.sms import HttpSender, Texter
@@ -28,6 +27,7 @@ from app.web.api.catalogue import ENDPOINTS, PREFIX
 from app.web.api.json_bodies import MAX_BYTES
 from app.web.api.me_enrolments import KIND
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http, new_tenant
 from tests.protocol import mailbag, parties, security_key
 from tests.protocol.native_app import NativeApp, more, new_app
@@ -78,8 +78,8 @@ class Mine:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         with self.services.tenancy.session(self.tenant.id) as session:
-            rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
-        return [row for row in rows if row["event"] == name and row["user"] == self.user_id]
+            rows = outbox_rows.events(session, name)
+        return [row for row in rows if row["user"] == self.user_id]
 
 
 @pytest.fixture(scope="module")

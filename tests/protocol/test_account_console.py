@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from sqlalchemy import select
 
 from app.domain import users
-from app.domain.models import OutboxMessage
 from app.domain.places import Places
 from app.domain.tenants import TenantContext
 from app.infra.geoip import GeoFile
 from app.infra.mail import mailbox
 from app.kernel import clock
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http
 from tests.protocol.browserless import PASSWORD, Person, new_person, new_public_client, token_of
 from tests.protocol.test_tenant_settings import decide
@@ -124,8 +123,7 @@ def test_a_new_session_too_many_ends_the_oldest(
     for browser in browsers:
         assert "This session" in browser.http.get("/account/sessions").text
     with services.tenancy.session(tenant.id) as session:
-        rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
-    (event,) = [row for row in rows if row["event"] == "session.revoked"]
+        (event,) = outbox_rows.events(session, "session.revoked")
     assert event["data"]["via"] == "max_active"
 
 

@@ -10,6 +10,7 @@ from app.infra.limits import NETWORK_FAILURES, network_of
 from app.kernel.settings import Settings, load
 from app.web.conformance import ROTATE_KEYS, token_of
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http, new_tenant
 from tests.protocol.test_token_exchange import events
 from tests.protocol.token_side import TokenSide
@@ -47,12 +48,7 @@ def test_keys_rotate_at_once_in_this_tenant(tested: TokenSide) -> None:
     assert parts.keyring.current(tenant.id, "RS256").kid in before.keys() - {current}
     assert published(other) == others
     with parts.tenancy.session(tenant.id) as session:
-        from sqlalchemy import select
-
-        from app.domain.models import OutboxMessage
-
-        told = [row.payload for row in session.scalars(select(OutboxMessage))]
-    found = [event for event in told if event.get("event") == "key.rotated"]
+        found = outbox_rows.events(session, "key.rotated")
     assert {event["data"]["via"] for event in found} == {"conformance"}
     assert not events(tested, "key.revoked")
 

@@ -9,6 +9,7 @@ from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.kernel import clock
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http as Browser
 from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
 
@@ -221,15 +222,11 @@ def test_tokens_of_the_session_end_with_it(person: Person) -> None:
 
 
 def test_sign_out_is_on_record(person: Person, services: Services, tenant: TenantContext) -> None:
-    from sqlalchemy import select
-
-    from app.domain.models import OutboxMessage
 
     person.through()
     confirm(person, logout(person))
     with services.tenancy.session(tenant.id) as session:
-        rows = [row.payload for row in session.scalars(select(OutboxMessage))]
-    (found,) = [row for row in rows if row["event"] == "auth.logout"]
+        (found,) = outbox_rows.events(session, "auth.logout")
     assert (found["email"], found["mfa_used"], found["ip"]) == ("alice@example.com", False, "127.0.0.1")
     assert found["user"]
     assert found["session"]

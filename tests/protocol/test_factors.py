@@ -12,10 +12,11 @@ from sqlalchemy import select, update
 
 from app.domain import authenticators, users
 from app.domain.access.rbac import give_role
-from app.domain.models import Authenticator, OutboxMessage, RecoveryCode, TrustedDevice
+from app.domain.models import Authenticator, RecoveryCode, TrustedDevice
 from app.domain.tenants import TenantContext
 from app.infra.tenancy import SystemReason
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http as Browser
 from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
 
@@ -102,11 +103,9 @@ def _action(page: "TestResponse") -> str:
 
 def events(services: Services, tenant: TenantContext, name: str) -> list[dict[str, Any]]:
     """What is on record under a name, from the outbox and the stream."""
-    from app.infra import audit
 
     with services.tenancy.session(tenant.id) as session:
-        rows = session.scalars(select(OutboxMessage).where(OutboxMessage.topic == audit.TOPIC)).all()
-        return [row.payload for row in rows if row.payload.get("event") == name]
+        return outbox_rows.events(session, name)
 
 
 def claims_of(tokens: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from app.infra.audit_appender import AuditAppender
 from app.kernel import clock
 from app.protocols.oauth import frontchannel_logout
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http, new_tenant
 from tests.protocol import parties
 from tests.protocol.browserless import PASSWORD, REDIRECT_URI, Person, new_person, new_public_client, token_of
@@ -200,8 +201,7 @@ def test_an_administrator_signs_somebody_out(
     assert answer.json == {"sub": site.user_id, "username": "alice", "disabled": False}
     assert sorted(site.notices) == sorted(expected + again)
     with services.tenancy.session(tenant.id) as session:
-        rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
-    told = [row["data"] for row in rows if row["event"] == "user.signed_out"]
+        told = [row["data"] for row in outbox_rows.events(session, "user.signed_out")]
     assert [(data["via"], data["sessions"]) for data in told] == [("cli", 2), ("cli", 0), ("api", 1)]
 
 

@@ -11,13 +11,14 @@ from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from app.domain import users
-from app.domain.models import OutboxMessage, User
+from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra.limits import SIGN_IN_NETWORK
 from app.protocols.login.devices import Device
 from app.protocols.login.factors.outcome import Blocked, Origin, Verified
 from app.protocols.login.factors.password import PasswordFactor
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import Http as Browser
 from tests.protocol.browserless import (
     PASSWORD,
@@ -222,7 +223,7 @@ def test_events(person: Person, services: Services, tenant: TenantContext) -> No
     page = person.sign_in(page, username="nobody")
     person.sign_in(page)
     with services.tenancy.session(tenant.id) as session:
-        kept = [row.payload for row in session.scalars(select(OutboxMessage))]
+        kept = outbox_rows.events(session)
     success = next(event for event in kept if event["event"] == "auth.login.success")
     assert success["session"]
     assert success["client"] == "app"

@@ -8,8 +8,9 @@ import time_machine
 from sqlalchemy import select
 
 from app.domain import grants
-from app.domain.models import OutboxMessage, RefreshFamily, User, UserGroup
+from app.domain.models import RefreshFamily, User, UserGroup
 from app.kernel import clock
+from tests import outbox_rows
 from tests.protocol.parties import API, OTHER_API
 from tests.protocol.token_side import TokenSide, refused, side
 
@@ -107,7 +108,7 @@ def test_what_happened_is_on_record_with_who_it_was(side: TokenSide) -> None:
         refused(side.refresh(client, first), "invalid_grant")
     with side.services.tenancy.session(side.tenant.id) as session:
         email = session.get_one(User, (side.tenant.id, user)).email
-        rows = [row.payload for row in session.scalars(select(OutboxMessage)) if row.topic == "audit"]
+        rows = outbox_rows.events(session)
     assert email
     for name in ("token.issued", "token.refreshed", "token.replayed"):
         (found,) = [row for row in rows if row["event"] == name and row["user"] == user]

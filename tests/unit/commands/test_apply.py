@@ -10,6 +10,7 @@ from sqlalchemy import select
 from app.domain.models import Client, OutboxMessage, User
 from app.domain.tenants import TenantContext
 from app.web.services import Services
+from tests import outbox_rows
 from tests.unit.commands.conftest import Done, Watchword
 
 SECRET = "k7Jr0uQ2m5vX8zB1nC4dF6hL9pS3tW0y"
@@ -368,7 +369,7 @@ def test_a_new_tenant_has_roles_and_keys_and_can_be_deleted(
 def test_every_change_is_on_record(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
     with services.tenancy.session(tenant.id) as session:
-        told = [m.payload for m in session.scalars(select(OutboxMessage).order_by(OutboxMessage.id))]
+        told = outbox_rows.events(session)
     assert {event["event"] for event in told} == {
         "tenant.updated",
         "role.created",

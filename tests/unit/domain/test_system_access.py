@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from app import wiring
 from app.domain import first_start
 from app.infra import migrations
-from app.infra.log_tables import OutboxMessage
 from app.infra.tenancy import SystemReason
 from app.kernel.settings import Settings
 from app.web.services import Services
+from tests import outbox_rows
 from tests.conftest import new_master_key
 
 
@@ -28,8 +27,7 @@ def fresh(tmp_path: Path) -> Iterator[Services]:
 
 def recorded(services: Services) -> list[str]:
     with services.tenancy.session(services.tenants.default().id) as session:
-        payloads = session.scalars(select(OutboxMessage.payload).where(OutboxMessage.topic == "audit"))
-        return [p["data"]["action"] for p in payloads if p["event"] == "system.access"]
+        return [row["data"]["action"] for row in outbox_rows.events(session, "system.access")]
 
 
 def test_an_operators_work_across_tenants_is_on_record_and_the_servers_own_is_not(fresh: Services) -> None:

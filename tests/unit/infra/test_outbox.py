@@ -18,6 +18,7 @@ from app.infra.tenancy import SystemReason
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.kernel.settings import Settings
+from tests import outbox_rows
 from tests.unit.infra.log_parts import Parts, parts_of
 
 
@@ -49,8 +50,7 @@ def values(claims: list[Claim]) -> list[Any]:
 
 def events(parts: Parts, tenant_id: str) -> list[str]:
     with parts.tenancy.session(tenant_id) as session:
-        rows = session.scalars(select(OutboxMessage.payload).where(OutboxMessage.topic == "audit"))
-        return [row["event"] for row in rows]
+        return [row["event"] for row in outbox_rows.events(session)]
 
 
 def make_due(parts: Parts, tenant_id: str) -> None:
