@@ -26,4 +26,4 @@ def create_app(settings: "Settings | None" = None, *, services: "Services | None
 
     settings = settings or load(os.environ, parse_yaml=yaml.load)
     logs.setup(settings.log_level)
-    return application.build(services or wiring.build(settings))
+    return application.build(services or wiring.build(settings, hashing_apart=True))

@@ -25,6 +25,7 @@ from app.infra.geoip import GeoFile
 from app.infra.keyring import Keyring
 from app.infra.mail import Mailer
 from app.infra.outbox import Outbox
+from app.infra.page_slots import PageSlots
 from app.infra.pairwise import PairwiseSubjects
 from app.infra.passwords import Passwords
 from app.infra.rewrap import SealedColumn, SealedMember
@@ -38,7 +39,13 @@ from app.kernel.settings import Settings
 from app.protocols.oauth.client_keys import ClientKeys
 from app.protocols.oauth.dpop import Dpop
 from app.protocols.oauth.sender import Sender
-from app.serving.sizing import SIGN_IN_THREADS, THREADS, hashing_threads
+from app.serving.sizing import (
+    CONNECTIONS,
+    PAGE_THREADS,
+    PAGES_AT_ONCE,
+    SIGN_IN_THREADS,
+    hashing_at_once,
+)
 from app.web.services import Services
 
 __all__ = ["Services", "build"]
@@ -54,18 +61,20 @@ SEALED = (
 """What `keys rewrap` seals anew beside the keyring's own."""
 
 
-def build(settings: Settings, *, state: StateStore | None = None) -> Services:
+def build(settings: Settings, *, state: StateStore | None = None, hashing_apart: bool = False) -> Services:
     """Every part of a process, over a migrated database. Connects to nothing but to show the master key opens it.
+    With `hashing_apart` passwords are hashed in processes of their own: wanted where many people sign in.
 
     Raises `ConfigurationError`.
     """
-    tenancy = Tenancy(database.make_engine(settings.effective_database_url, pool_size=THREADS))
+    tenancy = Tenancy(database.make_engine(settings.effective_database_url, pool_size=CONNECTIONS))
     vault = Vault.from_settings(settings)
     deployment_secrets = DeploymentSecrets(tenancy, vault)
     store = state or _state(settings)
     versions = ConfigVersions(tenancy.config_versions)
     cache = ConfigCache(versions)
-    passwords = Passwords(hashing_threads(settings.workers), max_waiting=SIGN_IN_THREADS)
+    at_once = hashing_at_once(settings.workers)
+    passwords = Passwords(at_once, max_waiting=SIGN_IN_THREADS, apart=hashing_apart)
     tenants = TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url)
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
@@ -89,6 +98,7 @@ def build(settings: Settings, *, state: StateStore | None = None) -> Services:
             sealed=SEALED,
             subjects=PairwiseSubjects(deployment_secrets.pairwise_salt),
         ),
+        page_slots=PageSlots(PAGES_AT_ONCE, room=PAGE_THREADS),
         passwords=passwords,
         new_passwords=NewPasswords(passwords, breached.configured(settings.breached_passwords, fetcher)),
         fetcher=fetcher,
@@ -120,7 +130,7 @@ def _state(settings: Settings) -> StateStore:
     if settings.redis_url:
         from app.infra.state.redis import RedisState
 
-        return RedisState(settings.redis_url, pool_size=THREADS)
+        return RedisState(settings.redis_url, pool_size=CONNECTIONS)
     if settings.is_sqlite:
         return sql_state.embedded(settings.data_dir)
     return sql_state.on_database(settings.effective_database_url)

@@ -6,5 +6,5 @@ exec granian --interface wsgi \
     --host "${WATCHWORD_HOST:-127.0.0.1}" --port "${WATCHWORD_PORT:-8000}" \
     --workers "${WATCHWORD_WORKERS:-$(nproc)}" --respawn-failed-workers --workers-kill-timeout 20s \
     --http 1 --http1-header-read-timeout 15000 \
-    --blocking-threads 16 --backpressure 128 --backlog 1024 \
+    --blocking-threads 48 --backpressure 144 --backlog 1024 \
     --no-ws --log-level error wsgi:application

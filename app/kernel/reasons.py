@@ -190,6 +190,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "passkey.invalid": "The browser's answer about a passkey cannot be verified: origin, challenge or signature.",
         "passkey.not_allowed": "The tenant does not accept passkeys of this model.",
         "passkey.unknown": "Nobody here, or somebody else, has this passkey.",
+        "pages.busy": "Too many pages are being made at once.",
         "password.changed": "The password was changed by somebody else at the same time.",
         "password.hash_unsupported": "The imported password hash is of a scheme or cost this server does not verify.",
         "password.invalid": "The password is empty, too long, or has control characters.",

@@ -2,18 +2,27 @@
 
 import os
 
-THREADS = 16
-"""Requests a worker answers at once. More than cores, for threads wait on storage; the database pool is as large."""
+CONNECTIONS = 16
+"""Connections to each store that a worker keeps; as many more may be opened. Who waits for a turn needs none."""
 
-SIGN_IN_THREADS = THREADS - 4
-"""So many of them at most belong to people who sign in, who wait for a hash or for the time a refusal takes. The rest
-is always there for everything that is over in a millisecond."""
+THREADS = 48
+"""Requests a worker has in hand at once. Most of them may wait: for a turn, for a hash, for storage."""
+
+PAGES_AT_ONCE = 2
+"""Pages that are made at a time, all of which want the interpreter."""
+
+SIGN_IN_THREADS = 12
+"""So many threads at most belong to people who sign in, who wait for a hash or for the time a refusal takes."""
+
+PAGE_THREADS = THREADS - SIGN_IN_THREADS - 4
+"""So many at most belong to pages, made or waiting. The rest is always there for everything that is over in a
+millisecond, even when as many sign in by way of the protocol."""
 
 SWITCH_SECONDS = 0.0005
 """How long a thread that computes keeps the interpreter from the others, a tenth of Python's own figure. A request for
 a token needs it several times; behind some pages that are being made, five milliseconds each time add up."""
 
-WAITING_PER_THREAD = 8
+WAITING_PER_THREAD = 3
 """Accepted requests per thread before granian lets further ones wait in the listening socket."""
 
 BACKLOG = 1024
@@ -32,7 +41,7 @@ REQUEST_LINE_BYTES = 8190
 """The longest request line, as nginx has it by default."""
 
 
-def hashing_threads(workers: int) -> int:
+def hashing_at_once(workers: int) -> int:
     """Passwords hashed at once in a process, each of which fills a core: as many as it has cores to itself. `workers`
     is how many processes there are; 0: one per core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -36,6 +36,7 @@ def build(services: Services) -> Flask:
         handlers=_handlers(services, ChallengedSignIn(app)),
         observe=observe,
         record=partial(refused.record_unread, services.state),
+        slots=services.page_slots,
     )
     published = Published(
         Probes(edge, services),

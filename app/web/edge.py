@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from app.domain.tenants import TenantContext
 from app.infra import metrics
 from app.infra.certificates import Presented
+from app.infra.page_slots import Busy, PageSlots
 from app.kernel import ids
 from app.kernel.errors import Problem, Unavailable
 from app.kernel.settings import Settings
@@ -32,6 +33,9 @@ Handler = Callable[[ProtocolRequest], Reply]
 
 WITHOUT_TENANT = ("/health/", "/metrics")
 """Probes and scrapers come by whatever address they know; nothing there names a host."""
+
+STATIC = "/static/"
+"""Files need no slot of a page: they are sent in no time, and many at once."""
 
 _HEADERS = (
     ("HTTP_AUTHORIZATION", "authorization"),
@@ -79,9 +83,11 @@ class Edge:
         locator: Locator,
         handlers: Mapping[str, Handler],
         observe: Observer,
+        slots: PageSlots,
         record: Recorder | None = None,
     ) -> None:
         self._record = record
+        self._slots = slots
         self._inner = inner
         self._locator = locator
         self._proxies = Proxies(settings.trusted_proxies)
@@ -243,7 +249,13 @@ class Edge:
             turn.status = int(status[:3])
             return turn.start_response(status, [*sent, ("X-Request-Id", turn.request_id)], *rest)
 
-        return self._inner(environ, start)
+        if place is None or place.path.startswith(STATIC):
+            return self._inner(environ, start)
+        try:
+            with self._slots.held():
+                return self._inner(environ, start)
+        except Busy as problem:
+            return self._send(turn, _put_off(turn, problem))
 
 
 class _Turn:
@@ -276,6 +288,7 @@ class _Turn:
 
 
 _NO_TENANT = Reply(404, headers.PLAIN_TEXT, b"There is nothing here.\n")
+_BUSY = b"Too many people are here at the moment. Please try again in a few seconds.\n"
 
 
 def _repeating(handlers: Mapping[str, object]) -> Mapping[str, Callable[..., Reply | None]]:
@@ -295,6 +308,17 @@ def _refuse(turn: _Turn, problem: Problem, error: OAuthError) -> Reply:
     log.info("refused: %s", problem, extra={"request_id": turn.request_id, "reason": problem.code})
     metrics.refused(problem.code)
     return reply.refusal(error)
+
+
+def _put_off(turn: _Turn, problem: Busy) -> Reply:
+    """Said without Flask and without a store, so that it costs next to nothing; to a browser in words."""
+    log.warning("unavailable: %s", problem, extra={"request_id": turn.request_id})
+    metrics.refused(problem.code)
+    answer = reply.unavailable(problem)
+    if "text/html" not in turn.environ.get("HTTP_ACCEPT", ""):
+        return answer
+    again = ("Retry-After", str(problem.retry_after_seconds))
+    return Reply(answer.status, (*headers.PLAIN_TEXT, again), _BUSY)
 
 
 def _object(environ: Environ) -> dict[str, Any]:

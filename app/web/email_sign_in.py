@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from app.domain import assurance, users
 from app.domain.models import User
 from app.domain.tenants import TenantContext
-from app.infra import audit
+from app.infra import audit, page_slots
 from app.kernel.secrets import lookup_hash
 from app.protocols.login.factors import sent_codes
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
@@ -60,7 +60,7 @@ def ask(turn: Turn, login: str) -> dict[str, str] | Blocked:
     if blocked is None:
         _send(turn, user, whom)
     # A transaction more or less must not show.
-    time.sleep(max(0.0, started + parts.sign_in_floor_seconds - time.monotonic()))
+    page_slots.rest_until(started + parts.sign_in_floor_seconds)
     return blocked or {"whom": whom, "login": login[:_MAX_LOGIN]}
 
 

@@ -1,10 +1,8 @@
 """Telling people that sign-in to their account was paused, once a day at most."""
 
-import time
-
 from app.domain import users
 from app.domain.tenants import TenantContext
-from app.infra import limits
+from app.infra import limits, page_slots
 from app.protocols.login.factors.outcome import Blocked
 from app.web import mails, pages
 
@@ -19,7 +17,7 @@ def tell(where: TenantContext, outcome: Blocked, started: float) -> None:
         counted = parts.state.execute(limits.LOCKOUT_NOTICE.count(where.id, outcome.user_id))
         if counted.ok:
             _write(where, outcome.user_id)
-    time.sleep(max(0.0, started + parts.sign_in_floor_seconds - time.monotonic()))
+    page_slots.rest_until(started + parts.sign_in_floor_seconds)
 
 
 def _write(where: TenantContext, user_id: str) -> None:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from app.domain import registration, users
 from app.domain.tenants import TenantContext
-from app.infra import limits
+from app.infra import limits, page_slots
 from app.kernel.errors import Problem
 from app.web import i18n, links, mails, pages, turns
 from app.web.page_forms import checked, make_token
@@ -96,7 +96,7 @@ def _ask(interaction_id: str) -> Response:
     )
     _require_few(turn.where, proven)
     _send(turn, email, proven)
-    time.sleep(max(0.0, started + pages.services().sign_in_floor_seconds - time.monotonic()))
+    page_slots.rest_until(started + pages.services().sign_in_floor_seconds)
     target = pages.url("register_address", interaction_id=interaction_id, sent="")
     return turn.deliver(pages.see_other(target))
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 from app.domain import account_access, new_passwords, one_time_links, password_policy, users
 from app.domain.models import Authenticator, OneTimeLink, User
 from app.domain.tenants import TenantContext
-from app.infra import limits
+from app.infra import limits, page_slots
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.factors.password import MAX_LOGIN, forget_failures
@@ -84,7 +84,7 @@ def _ask(interaction_id: str) -> Response:
     outcome = parts.state.execute(limits.RESET_NETWORK.count(turn.where.id, network))
     limits.require(outcome, limits.RESET_NETWORK)
     _send(turn, (form.login.data or "").strip())
-    time.sleep(max(0.0, started + parts.sign_in_floor_seconds - time.monotonic()))
+    page_slots.rest_until(started + parts.sign_in_floor_seconds)
     return turn.deliver(pages.see_other(pages.url("forgot_login", interaction_id=interaction_id, sent="")))
 
 

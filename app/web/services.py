@@ -21,6 +21,7 @@ from app.infra.fetch import Fetcher
 from app.infra.keyring import Keyring
 from app.infra.mail import Mailer
 from app.infra.outbox import Outbox
+from app.infra.page_slots import PageSlots
 from app.infra.passwords import Passwords
 from app.infra.sms import Texter
 from app.infra.state import StateStore
@@ -44,6 +45,7 @@ class Services:
     versions: ConfigVersions
     cache: ConfigCache
     keyring: Keyring
+    page_slots: PageSlots
     passwords: Passwords
     new_passwords: NewPasswords
     fetcher: Fetcher
@@ -70,7 +72,8 @@ class Services:
     """The least time a failed sign-in takes (contracts 16)."""
 
     def close(self) -> None:
-        """Let go of threads and connections."""
+        """Let go of threads, processes and connections."""
+        self.passwords.close()
         self.versions.close()
         self.state.close()
         self.tenancy.close()

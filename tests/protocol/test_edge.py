@@ -4,13 +4,17 @@ import dataclasses
 import io
 import ipaddress
 import logging
+import threading
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from werkzeug.test import Client, TestResponse, create_environ
 
 from app import create_app
+from app.infra.page_slots import PageSlots
 from app.kernel.errors import Unavailable
 from app.kernel.settings import Settings
 from app.protocols.oauth.request import ProtocolRequest
@@ -374,6 +378,7 @@ def _edge_over(
         settings=settings,
         locator=Locator(side.services.tenants, settings.base_url),
         handlers={e.name: handler for e in ENDPOINTS},
+        slots=side.services.page_slots,
         observe=lambda *answered: seen.update(observed=answered),
     )
 
@@ -439,3 +444,38 @@ def test_whoever_develops_is_told_the_right_address(side: TokenSide) -> None:
     assert answer.status_code == 400
     told = "Its address is " in answer.text
     assert told == side.services.settings.is_loopback
+
+
+def test_pages_that_find_no_room_do_not_keep_tokens_waiting(side: TokenSide) -> None:
+    """All slots and all places to wait are taken: a page is put off, protocol and probes are answered."""
+    slots, go_on = PageSlots(1, room=3, patience_seconds=30), threading.Event()
+    services = dataclasses.replace(side.services, page_slots=slots)
+    http = Http(create_app(services.settings, services=services), side.tenant)
+    crowded, client = TokenSide(services, side.tenant, http), side.client()
+
+    def page() -> None:
+        with slots.held():
+            go_on.wait(30)
+
+    with ThreadPoolExecutor(3) as pool:
+        pages = [pool.submit(page) for _ in range(3)]
+        try:
+            while slots._room:
+                time.sleep(0.001)
+            for _ in range(20):
+                assert crowded.post("/token", CC, client).status_code == 200
+            assert http.get("/jwks").status_code == 200
+            assert http.get("/static/none").status_code == 404
+            put_off = http.get("/account", headers={"Accept": "text/html,*/*"})
+            program = http.get("/api/v1/me/profile")
+        finally:
+            go_on.set()
+        for made in pages:
+            made.result(30)
+    for answer in (put_off, program):
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert put_off.content_type == "text/plain; charset=utf-8"
+    assert program.json["error"] == "temporarily_unavailable"
+    assert http.get("/account").status_code != 503

@@ -1,36 +1,21 @@
 """People's passwords: argon2id in a bounded pool, so that a storm of sign-ins cannot starve everything else."""
 
-import base64
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from argon2 import PasswordHasher, Type
-
-from app.infra.passwords import schemes
-from app.infra.passwords.pool import Pool
+from app.infra.hashing import schemes
+from app.infra.hashing.answers import Question, Verdict, answer, is_own, unmatchable
+from app.infra.hashing.apart import HashingProcess
+from app.infra.passwords.pool import Hand, Pool
 from app.kernel.errors import Problem
 
-MEMORY_KIB = 19_456
-PASSES = 2
-LANES = 1
-SALT_BYTES = 16
-HASH_BYTES = 32
+__all__ = ["Passwords", "Verdict", "accepts", "checked_hash", "cost_ms", "is_own", "normalise"]
 
 MAX_PASSWORD_BYTES = 1024
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the password is right, and the hash to store instead where the stored one is not of our own making."""
-
-    ok: bool
-    better: str | None = None
 
 
 def normalise(password: str) -> str:
@@ -55,37 +40,45 @@ def normalise(password: str) -> str:
 
 
 class Passwords:
-    """Hashes and verifies, `max_concurrent` at once, each on a thread of the pool; see `pool.Pool`.
+    """Hashes and verifies, `max_concurrent` at once; see `pool.Pool`. What a question costs: `answers.answer`.
 
-    Each takes some 20 to 40 ms of a core and 19 MiB of memory; an imported hash may take `schemes.MAX_COST_MS`.
+    With `apart` each of them in a process of its own, started when first needed: for a process that answers many. Else
+    in the thread that asks.
     """
 
-    def __init__(self, max_concurrent: int = 2, *, max_waiting: int = 16, wait_seconds: float = 2.0) -> None:
-        self._pool = Pool(max_concurrent, max_waiting=max_waiting, wait_seconds=wait_seconds)
-        self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES, HASH_BYTES, SALT_BYTES, type=Type.ID)
-        self._dummy = _unmatchable()
+    def __init__(
+        self,
+        max_concurrent: int = 2,
+        *,
+        max_waiting: int = 16,
+        wait_seconds: float = 2.0,
+        apart: bool = False,
+    ) -> None:
+        self._processes = [HashingProcess() for _ in range(max_concurrent)] if apart else []
+        hands: list[Hand] = [*self._processes] or [answer] * max_concurrent
+        self._pool = Pool(hands, max_waiting=max_waiting, wait_seconds=wait_seconds)
+        self._dummy = unmatchable()
 
     def hash(self, password: str) -> str:
         """What to store (PHC string). Raises `Problem` as `normalise` does, `Unavailable` (`passwords.busy`)."""
-        prepared = normalise(password)
-        return self._pool.run(lambda: self._hasher.hash(prepared))
+        found = self._pool.ask(Question(normalise(password), password, None))
+        if found.better is None:
+            raise RuntimeError("a new password has a hash")
+        return found.better
 
     def verify(self, password: str, stored: str) -> Verdict:
         """Whether `password` is the one of `stored`. Raises `Unavailable` (`passwords.busy`) when too many ask.
 
         A password no policy would have let in is as wrong as any other, and takes as long.
         """
-        prepared, readable = None, schemes.read(stored)
         try:
             prepared = normalise(password)
         except Problem:
-            readable = None
-        if readable is None or prepared is None:
-            dummy = self._dummy
-            self._pool.run(lambda: _matches(schemes.read(dummy), "-", "-"))
+            prepared = ""
+        if not prepared or not accepts(stored):
+            self._pool.ask(Question("-", "-", self._dummy))
             return Verdict(ok=False)
-        known, right = readable, prepared
-        return self._pool.run(lambda: self._judge(known, right, password, stored))
+        return self._pool.ask(Question(prepared, password, stored))
 
     def verify_dummy(self, password: str) -> Verdict:
         """What `verify` costs, for a person who does not exist. Never ok."""
@@ -108,29 +101,15 @@ class Passwords:
         with self._pool.admitted():
             yield
 
-    def _judge(self, readable: schemes.Readable, prepared: str, typed: str, stored: str) -> Verdict:
-        if not _matches(readable, prepared, typed):
-            return Verdict(ok=False)
-        if readable.scheme == "argon2" and is_own(stored):
-            return Verdict(ok=True)
-        return Verdict(ok=True, better=self._hasher.hash(prepared))
-
-
-def _matches(readable: schemes.Readable | None, prepared: str, typed: str) -> bool:
-    """argon2 may be our own, of normalised text. Other systems hashed what was typed."""
-    if readable is None:
-        return False
-    return readable.matches((prepared if readable.scheme == "argon2" else typed).encode("utf-8"))
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.close()
 
 
 def accepts(stored: str) -> bool:
     """Whether a stored or imported hash is one `verify` can check, at a bounded cost."""
     return schemes.read(stored) is not None
-
-
-def is_own(stored: str) -> bool:
-    """Whether the hash has the parameters of those made here."""
-    return stored.startswith(f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")
 
 
 def cost_ms(stored: str | None) -> int:
@@ -152,11 +131,3 @@ def checked_hash(stored: str) -> str:
             "Without one, the person sets a new password.",
         )
     return stored
-
-
-def _unmatchable() -> str:
-    """A well-formed hash of our own cost that is the hash of nothing: random where the digest stands."""
-    salt, digest = (
-        base64.b64encode(os.urandom(size)).rstrip(b"=").decode("ascii") for size in (SALT_BYTES, HASH_BYTES)
-    )
-    return f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${digest}"

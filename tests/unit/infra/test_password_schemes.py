@@ -10,7 +10,8 @@ from argon2 import PasswordHasher, Type
 from passlib import hash as known
 from werkzeug.security import generate_password_hash
 
-from app.infra.passwords import Passwords, checked_hash, cost_ms, is_own, schemes
+from app.infra.hashing import schemes
+from app.infra.passwords import Passwords, checked_hash, cost_ms, is_own
 
 GOOD = "Zoë's correct horse"
 

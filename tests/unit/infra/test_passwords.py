@@ -10,9 +10,9 @@ import bcrypt
 import pytest
 from argon2 import PasswordHasher, Type
 
-from app.infra import passwords
+from app.infra.hashing.answers import Question, answer
 from app.infra.passwords import Passwords, Verdict, accepts, checked_hash, cost_ms, is_own, normalise
-from app.infra.passwords.pool import NICENESS
+from app.infra.passwords.pool import Pool
 from app.kernel.errors import Problem, Unavailable
 
 GOOD = "correct-horse-battery"
@@ -175,23 +175,24 @@ def test_more_than_the_pool_holds_is_turned_away() -> None:
 
 
 def test_a_turn_that_does_not_come_in_time_is_given_up() -> None:
-    hasher = Passwords(1, wait_seconds=0.01)
-    stored = hasher.hash(GOOD)
     held, go_on = threading.Event(), threading.Event()
 
-    def holds() -> None:
+    def slow(question: Question) -> Verdict:
         held.set()
-        go_on.wait(10)
+        assert go_on.wait(10)
+        return answer(question)
 
-    with ThreadPoolExecutor(1) as pool:
-        holding = pool.submit(hasher._pool.run, holds)
+    pool = Pool([slow], max_waiting=4, wait_seconds=0.01)
+    question = Question(GOOD, GOOD, None)
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(pool.ask, question)
         assert held.wait(10)
         with pytest.raises(Unavailable) as busy:
-            hasher.verify(GOOD, stored)
+            pool.ask(question)
         go_on.set()
-        holding.result(10)
+        assert holding.result(10).ok
     assert busy.value.code == "passwords.busy"
-    assert hasher.verify(GOOD, stored).ok
+    assert pool.ask(question).ok
 
 
 def test_whoever_looks_for_room_takes_none() -> None:
@@ -213,38 +214,49 @@ def test_whoever_was_admitted_does_not_need_another_place() -> None:
     assert hasher.hash(GOOD)
 
 
-def test_hashing_threads_step_back() -> None:
-    """They are behind everything that answers a request, and no more of them run at once than were asked for."""
-    hasher = Passwords(2)
-    here = os.getpriority(os.PRIO_PROCESS, 0)
+def test_no_more_are_hashed_at_once_than_there_are_hands() -> None:
+    lock, at_work, most = threading.Lock(), 0, 0
 
-    def look() -> tuple[int, int]:
-        return threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    def counted(question: Question) -> Verdict:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        found = answer(question)
+        with lock:
+            at_work -= 1
+        return found
 
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: hasher._pool.run(look), range(16)))
-    assert len({thread for thread, _ in found}) <= 2
-    assert {nice for _, nice in found} == {min(19, here + NICENESS)}
-    assert os.getpriority(os.PRIO_PROCESS, 0) == here
+    pool = Pool([counted, counted], max_waiting=16, wait_seconds=20)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda _: pool.ask(Question(GOOD, GOOD, None)).ok, range(16)))
+    assert most == 2
 
 
-def test_threads_are_made_anew_after_a_fork() -> None:
-    hasher = Passwords(1)
+@pytest.mark.parametrize("apart", [False, True])
+def test_after_a_fork_nobody_waits(apart: bool) -> None:
+    """Whoever held a place or a hand in the parent does not in the child, whose hands are its own."""
+    hasher = Passwords(1, max_waiting=1, apart=apart)
     stored = hasher.hash(GOOD)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if hasher.verify(GOOD, stored).ok else 1)
+    with hasher.admitted():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if hasher.verify(GOOD, stored).ok and not hasher.verify("wrong", stored).ok else 1)
+        assert hasher.verify(GOOD, stored).ok
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert hasher.verify(GOOD, stored).ok
+    hasher.close()
 
 
-def test_a_slot_comes_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = Passwords(1, max_waiting=1)
+def test_a_hand_comes_back_after_an_error() -> None:
+    faults = [MemoryError()]
 
-    def fails(_self: object, _password: str) -> str:
-        raise MemoryError
+    def fails(question: Question) -> Verdict:
+        if faults:
+            raise faults.pop()
+        return answer(question)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(passwords.PasswordHasher, "hash", fails)
-        with pytest.raises(MemoryError):
-            hasher.hash(GOOD)
-    assert hasher.hash(GOOD)
+    pool = Pool([fails], max_waiting=1, wait_seconds=1)
+    with pytest.raises(MemoryError):
+        pool.ask(Question(GOOD, GOOD, None))
+    assert pool.ask(Question(GOOD, GOOD, None)).ok

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from app.domain.tenants import TenantContext
-from app.infra import audit
+from app.infra import audit, page_slots
 from app.infra.audit import Event
 from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.state import Delete, Increment, Key, StateStore
@@ -78,7 +78,7 @@ class Attempts:
     def failed(self, attempt: Attempt, reason: str) -> Failed:
         """The try was wrong. Takes its time."""
         self._record(attempt, reason)
-        time.sleep(max(0.0, attempt.began + self._floor_seconds - time.monotonic()))
+        page_slots.rest_until(attempt.began + self._floor_seconds)
         return Failed(reason)
 
     def _record(self, attempt: Attempt, reason: str) -> None:

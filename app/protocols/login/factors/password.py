@@ -13,7 +13,7 @@ from sqlalchemy import update
 from app.domain import assurance, users
 from app.domain.models import User
 from app.domain.tenants import TenantContext
-from app.infra import audit
+from app.infra import audit, page_slots
 from app.infra.audit import Event
 from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.passwords import Passwords
@@ -84,7 +84,7 @@ class PasswordFactor:
             failed = Failed(reason or "user.unknown")
             self._state.execute(audit.operation(_event(tenant, account, origin, failed.reason)))
             floor_seconds = max(self._floor_seconds, self._dearest_seconds(tenant) * DEAREST_FACTOR)
-            time.sleep(max(0.0, started + floor_seconds - time.monotonic()))
+            page_slots.rest_until(started + floor_seconds)
             return failed
         return self._succeeded(tenant, account, account.user, verdict.better, counters)
 

@@ -1,0 +1,150 @@
+"""Passwords hashed in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from app.infra.hashing import apart
+from app.infra.hashing.answers import Question, Verdict, answer, is_own
+from app.infra.hashing.apart import NICENESS, HashingProcess
+from app.infra.passwords import Passwords
+from app.kernel.errors import Unavailable
+
+GOOD = "correct-horse-battery"
+QUESTION = Question(GOOD, GOOD, None)
+
+
+@pytest.fixture
+def process() -> Iterator[HashingProcess]:
+    found = HashingProcess()
+    yield found
+    found.close()
+
+
+def pid_of(process: HashingProcess) -> int:
+    assert process._process is not None
+    return process._process.pid
+
+
+def test_the_same_as_here() -> None:
+    """Whatever a password is made of: quotes, line ends of other scripts, and half a character where only the hash of
+    another system is compared."""
+    hasher = Passwords(2, apart=True)
+    try:
+        for password in (GOOD, 'a "quoted" one', "Zoë\u2028\u2029 x", "\U0001f600" * 20):
+            stored = hasher.hash(password)
+            assert answer(Question(password, password, stored)) == Verdict(ok=True)
+            assert hasher.verify(password, stored) == Verdict(ok=True)
+            assert hasher.verify(password + "x", stored) == Verdict(ok=False)
+        assert hasher.verify("\ud800", stored) == Verdict(ok=False)
+        imported = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
+        assert is_own(hasher.verify(GOOD, imported).better or "")
+        assert hasher.verify_dummy(GOOD) == Verdict(ok=False)
+    finally:
+        hasher.close()
+
+
+def test_it_steps_back_and_knows_nothing_of_ours(
+    process: HashingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHWORD_MASTER_KEY", "a key")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
+    assert process(QUESTION).ok
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, pid_of(process)) == min(19, here + NICENESS)
+    environ = Path(f"/proc/{pid_of(process)}/environ").read_bytes()
+    assert b"WATCHWORD" not in environ
+    assert b"PROMETHEUS" not in environ
+
+
+def test_it_is_small(process: HashingProcess) -> None:
+    """It knows the schemes, and neither the application nor its libraries."""
+    asked = "import sys; import app.infra.hashing.apart; print(*sorted(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert "argon2" in found.stdout.split()
+    assert not {"flask", "sqlalchemy", "prometheus_client", "redis", "app.wiring"} & set(found.stdout.split())
+
+
+def test_one_process_serves_until_it_ends(process: HashingProcess) -> None:
+    process(QUESTION)
+    first = pid_of(process)
+    process(QUESTION)
+    assert pid_of(process) == first
+    os.kill(first, signal.SIGINT)
+    process(QUESTION)
+    assert pid_of(process) == first, "Ctrl-C is for those it works for"
+
+
+def test_one_that_was_killed_is_replaced(process: HashingProcess) -> None:
+    process(QUESTION)
+    first = pid_of(process)
+    os.kill(first, signal.SIGKILL)
+    assert process._process is not None
+    process._process.wait(10)
+    assert process(QUESTION).ok
+    assert pid_of(process) != first
+
+
+def test_one_that_dies_over_a_question_costs_that_question(
+    process: HashingProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets 503 and is on record; the next question has a process."""
+    process(QUESTION)
+    os.kill(pid_of(process), signal.SIGSTOP)
+    first = process._process
+    assert first is not None
+    killer = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; kill -9 {first.pid}"])
+    with pytest.raises(Unavailable) as refused:
+        process(QUESTION)
+    assert killer.wait(10) == 0
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("passwords.busy", 2)
+    assert "a hashing process failed" in caplog.text
+    assert GOOD not in caplog.text
+    assert process(QUESTION).ok
+
+
+def test_one_that_is_stuck_is_ended(process: HashingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(QUESTION)
+    first = pid_of(process)
+    os.kill(first, signal.SIGSTOP)
+    monkeypatch.setattr(apart, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(Unavailable):
+        process(QUESTION)
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def test_it_ends_with_those_it_works_for() -> None:
+    """However they end: it asks for nothing and lets go of nothing."""
+    code = (
+        "import os; from app.infra.hashing.apart import HashingProcess; from app.infra.hashing.answers import Question;"
+        "p = HashingProcess(); p(Question('x', 'x', None)); print(p._process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    # Its standard error is not ours, or reading ours would wait for it.
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        stderr=subprocess.DEVNULL,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    pid = int(ended.stdout)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.05)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"

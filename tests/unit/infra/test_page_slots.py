@@ -1,0 +1,183 @@
+"""Few pages are made at a time, the others wait, and what is too much is turned away at once."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.infra.hashing.answers import Question, Verdict
+from app.infra.page_slots import Busy, PageSlots, let_go, rest_until
+from app.infra.passwords.pool import Pool
+
+LONG = 30.0
+
+
+class Pages:
+    """Pages in threads of their own: who is at work, and in which order they came to be."""
+
+    def __init__(self, slots: PageSlots) -> None:
+        self.slots = slots
+        self.came: list[str] = []
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, name: str, work: Callable[[], object]) -> threading.Thread:
+        """Start a page, and come back once it is at work or waits."""
+        before = len(self.slots._new), len(self.came)
+
+        def page() -> None:
+            with self.slots.held():
+                self.came.append(name)
+                work()
+
+        thread = threading.Thread(target=page)
+        thread.start()
+        self._threads.append(thread)
+        until(lambda: (len(self.slots._new), len(self.came)) != before)
+        return thread
+
+    def end(self) -> None:
+        """Wait for all."""
+        for thread in self._threads:
+            thread.join(LONG)
+            assert not thread.is_alive()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    end = time.monotonic() + LONG
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_no_more_than_that_are_made_at_once() -> None:
+    slots = PageSlots(2, room=16, patience_seconds=LONG)
+    lock, now, most = threading.Lock(), 0, 0
+
+    def page(_: int) -> None:
+        nonlocal now, most
+        with slots.held():
+            with lock:
+                now += 1
+                most = max(most, now)
+            time.sleep(0.002)
+            with lock:
+                now -= 1
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(page, range(64)))
+    assert most == 2
+    assert not slots._at_work
+
+
+def test_without_room_one_is_turned_away_at_once() -> None:
+    slots, go_on = PageSlots(1, room=2, patience_seconds=LONG), threading.Event()
+    pages = Pages(slots)
+    pages.begin("at work", lambda: go_on.wait(LONG))
+    pages.begin("waiting", lambda: None)
+    for _ in range(3):
+        with pytest.raises(Busy) as busy, slots.held():
+            pass
+    assert (busy.value.code, busy.value.status) == ("pages.busy", 503)
+    assert busy.value.retry_after_seconds >= 1
+    go_on.set()
+    pages.end()
+    with slots.held():
+        assert pages.came == ["at work", "waiting"], "every place came back"
+
+
+def test_in_turn_and_those_who_come_back_first() -> None:
+    """What was begun is finished before anything new."""
+    slots = PageSlots(1, room=8, patience_seconds=LONG)
+    pages, hashed, go_on = Pages(slots), threading.Event(), threading.Event()
+
+    def signs_in() -> None:
+        with let_go():
+            hashed.wait(LONG)
+        pages.came.append("signed in")
+
+    pages.begin("signs in", signs_in)
+    pages.begin("one", lambda: go_on.wait(LONG))
+    pages.begin("two", lambda: None)
+    pages.begin("three", lambda: None)
+    hashed.set()
+    until(lambda: len(slots._back) == 1)
+    go_on.set()
+    pages.end()
+    assert pages.came == ["signs in", "one", "signed in", "two", "three"]
+
+
+def test_a_slot_comes_back_after_errors() -> None:
+    slots = PageSlots(1, room=1, patience_seconds=LONG)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), slots.held(), let_go():
+            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError), slots.held():
+            raise ZeroDivisionError
+    assert not slots._at_work
+    with slots.held():
+        assert len(slots._at_work) == 1
+
+
+def test_whoever_does_not_compute_is_gone_around() -> None:
+    """Two slow hosts do not keep everybody else from their pages, and count no more once they answer."""
+    slots, go_on = PageSlots(2, room=16, patience_seconds=0.02), threading.Event()
+    pages = Pages(slots)
+    for name in ("slow", "slower"):
+        pages.begin(name, lambda: go_on.wait(LONG))
+    with ThreadPoolExecutor(8) as pool:
+
+        def page(number: int) -> int:
+            with slots.held():
+                return number
+
+        assert list(pool.map(page, range(32))) == list(range(32))
+    go_on.set()
+    pages.end()
+    assert not slots._at_work
+    assert slots._room == 16
+
+
+def test_hashing_and_resting_make_room() -> None:
+    """Neither a password nor the time a refusal takes keeps anybody from a page."""
+    slots, seen = PageSlots(1, room=8, patience_seconds=LONG), []
+
+    def page() -> int:
+        with slots.held():
+            return len(slots._at_work)
+
+    with ThreadPoolExecutor(1) as pool, slots.held():
+
+        def hand(question: Question) -> Verdict:
+            seen.append(pool.submit(page).result(LONG))
+            return Verdict(ok=True)
+
+        assert Pool([hand], max_waiting=1, wait_seconds=LONG).ask(Question("x", "x", None)).ok
+        assert seen == [1]
+        other = pool.submit(page)
+        rest_until(time.monotonic() + 0.05)
+        assert other.result(LONG) == 1
+        assert len(slots._at_work) == 1, "and the slot is taken again"
+
+
+def test_what_makes_no_page_needs_no_slot() -> None:
+    slots = PageSlots(1, room=1, patience_seconds=LONG)
+    with let_go():
+        assert not slots._at_work
+    started = time.monotonic()
+    rest_until(started - 1)
+    rest_until(started + 0.01)
+    assert time.monotonic() >= started + 0.01
+
+
+def test_in_a_forked_child_nobody_is_there() -> None:
+    slots = PageSlots(1, room=1, patience_seconds=LONG)
+    with slots.held():
+        child = os.fork()
+        if child == 0:
+            with slots.held():
+                os._exit(0 if len(slots._at_work) == 1 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
