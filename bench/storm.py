@@ -71,17 +71,16 @@ def run(running: Running, offered: float, seconds: float) -> Storm:
     """Measure one storm."""
     sign_ins = _prepare(running, int(offered * seconds))
     token = _token(running)
-    web = processes.tree(running.web_pid)
     with multiprocessing.get_context("spawn").Pool(max(2, _cores())) as pool:
         pool.apply(send, _tokens(running.url, token, 1.0))
         quiet = pool.apply(send, _tokens(running.url, token, QUIET_SECONDS))
         hash_before = _hash_seconds(pool)
-        busy, used, started = _busy_seconds(), processes.cpu_seconds(web), time.perf_counter()
+        busy, used, started = _busy_seconds(), _used(running), time.perf_counter()
         tokens = pool.apply_async(send, _tokens(running.url, token, seconds))
         signed = pool.apply_async(send, (running.url, sign_ins, offered, b'http-equiv="refresh"'))
         people, stormy = signed.get(), tokens.get()
         lasted = time.perf_counter() - started
-        elsewhere = (_busy_seconds() - busy - (processes.cpu_seconds(web) - used)) / lasted
+        elsewhere = (_busy_seconds() - busy - (_used(running) - used)) / lasted
         hash_after = _hash_seconds(pool)
     return Storm(
         server=running.server,
@@ -98,6 +97,11 @@ def run(running: Running, offered: float, seconds: float) -> Storm:
         token_p50=(quiet.percentile(0.5), stormy.percentile(0.5)),
         token_p99=(quiet.percentile(0.99), stormy.percentile(0.99)),
     )
+
+
+def _used(running: Running) -> float:
+    """CPU time of the server so far. Processes that hash are there from the first password on."""
+    return processes.cpu_seconds(processes.tree(running.web_pid))
 
 
 def _token(running: Running) -> bytes:

@@ -66,7 +66,7 @@ def go_on(turn: Turn, *, after_post: bool = True) -> Response:
         changed = turns.change(turn, shown=None, signed_in_session=accepted.session.sid)
         if isinstance(changed, Response):
             return turn.deliver(accepted.deliver(changed, turn.where))
-        turn, standing = changed, _stand(changed, accepted.session)
+        turn, standing = changed, _stand(changed, accepted.session, before=standing)
     response = _answer(turn, standing, after_post=after_post)
     if accepted is not None:
         response = accepted.deliver(response, turn.where)
@@ -105,9 +105,11 @@ def _take_step(interaction_id: str) -> Response:
     return turn.deliver(taken) if isinstance(taken, Response) else go_on(taken)
 
 
-def _stand(turn: Turn, session: BrowserSession | None) -> Standing:
-    allowed = turn.is_allowed(session)
-    return standings.find(turn.where, turn.asked, turn.client, session, turn.found, allowed_here=allowed)
+def _stand(turn: Turn, session: BrowserSession | None, *, before: Standing | None = None) -> Standing:
+    allowed, asked = turn.is_allowed(session), turn.asked
+    return standings.find(
+        turn.where, asked, turn.client, session, turn.found, allowed_here=allowed, before=before
+    )
 
 
 def _started(turn: Turn, standing: Standing) -> Accepted:

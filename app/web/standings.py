@@ -1,7 +1,8 @@
-"""Where somebody stands: the requirements of `protocols.login.engine`, asked with one look at the database."""
+"""Where somebody stands: the requirements of `protocols.login.engine`, asked with one look at the database at most."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -42,6 +43,7 @@ class Standing:
     """The factors with which the person can, the best first."""
     has_second_factor: bool = False
     """Where one is to be added: whether the person has one already."""
+    seen: "_Seen | None" = field(default=None, repr=False, compare=False)
 
     @property
     def user(self) -> User | None:
@@ -49,30 +51,70 @@ class Standing:
         return self.person.user if self.person else None
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was read of a person. It does not grow old within one request, which their sign-in may make twice."""
+
+    user: User | None = None
+    access: Access | None = None
+    holdings: Holdings | None = None
+
+
 class _Facts:
-    """`engine.Facts` over an open database session. Ends with it."""
+    """`engine.Facts` of whoever `seen` is, over a database session that is opened when something has to be read."""
 
     def __init__(
         self,
         where: TenantContext,
-        db: Session,
         asked: AuthorizationRequest | None,
         client: ClientRecord | None,
         at: Terminal,
     ) -> None:
         self._at = at
         self._where = where
-        self._db = db
         self._asked = asked
         self._client = client
-        self._access: Access | None = None
-        self._holdings: Holdings | None = None
-        self.user: User | None = None
+        self._opened: Session | None = None
+        self._stack = ExitStack()
+        self.seen = _Seen()
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        where: TenantContext,
+        asked: AuthorizationRequest | None,
+        client: ClientRecord | None,
+        at: Terminal,
+    ) -> Iterator["_Facts"]:
+        """They end with the block."""
+        found = cls(where, asked, client, at)
+        with found._stack:
+            yield found
+
+    @property
+    def db(self) -> Session:
+        """The session."""
+        if self._opened is None:
+            self._opened = self._stack.enter_context(pages.services().tenancy.session(self._where.id))
+        return self._opened
+
+    @property
+    def user(self) -> User | None:
+        """Whom the facts are about."""
+        return self.seen.user
+
+    def look(self, user_id: str) -> None:
+        """Read somebody's row: the facts are about them from now on."""
+        user = users.get(self.db, user_id)
+        if user is not None:
+            self.db.expunge(user)
+        self.seen = _Seen(user)
 
     def access(self) -> Access:
-        if self._access is None:
-            self._access = access_of(self._db, self._user_id)
-        return self._access
+        if self.seen.access is None:
+            self.seen.access = access_of(self.db, self._user_id)
+        return self.seen.access
 
     def consented(self) -> bool:
         asked, client = self._asked, self._client
@@ -84,24 +126,24 @@ class _Facts:
         types = pages.services().details_types.all(self._where.id) if details else {}
         if any(d["type"] not in types or types[d["type"]].always_ask for d in details):
             return False
-        found = consents.covering(self._db, self._user_id, client.client_id, wanted(asked), details=details)
+        found = consents.covering(self.db, self._user_id, client.client_id, wanted(asked), details=details)
         return found is not None
 
     def holdings(self) -> Holdings:
-        if self._holdings is None:
-            found = Holdings() if self.user is None else authenticators.holdings(self._db, self.user)
-            self._holdings = found if pages.services().sms.is_on else replace(found, phones=0)
-        return self._holdings
+        if self.seen.holdings is None:
+            found = Holdings() if self.user is None else authenticators.holdings(self.db, self.user)
+            self.seen.holdings = found if pages.services().sms.is_on else replace(found, phones=0)
+        return self.seen.holdings
 
     def trusts_device(self) -> bool:
         mfa, device = self._where.settings.authentication.mfa, self._at.device
         if self.user is None or not mfa.trusted_device_days:
             return False
         knows = device.knows(self.user.id, self.user.password_changed_at)
-        return knows and authenticators.is_trusted(self._db, self.user, device.id)
+        return knows and authenticators.is_trusted(self.db, self.user, device.id)
 
     def accounts_here(self) -> int:
-        found = (users.get(self._db, session.user_id) for session in self._at.sessions())
+        found = (users.get(self.db, session.user_id) for session in self._at.sessions())
         return sum(user is not None and user.disabled_at is None for user in found)
 
     @property
@@ -120,11 +162,15 @@ def find(
     *,
     visit: Visit | None = None,
     allowed_here: bool = False,
+    before: Standing | None = None,
 ) -> Standing:
     """Ask the requirements, in order, for an authorization request or, without one, for a page of ours. What that page
-    demands is in the interaction, or, where there is none, in `visit`."""
+    demands is in the interaction, or, where there is none, in `visit`. `before`: where the person stood when they were
+    asked earlier in this very request, so that nothing has to be read of them again."""
     at = terminal.of_browser(where, asked.client_id if asked else None)
-    standing = ask(where, asked, client, session, found, at=at, visit=visit, allowed_here=allowed_here)
+    standing = ask(
+        where, asked, client, session, found, at=at, visit=visit, allowed_here=allowed_here, before=before
+    )
     if standing.user is not None:
         i18n.prefer(person=standing.user.claims.get("locale"))
     return standing
@@ -140,14 +186,13 @@ def ask(
     at: Terminal,
     visit: Visit | None = None,
     allowed_here: bool = False,
+    before: Standing | None = None,
 ) -> Standing:
     """The same for whoever sits at `at`."""
     shown = _counting(found, session)
     visit = visit or Visit.from_json(found.visit if found else None)
-    with pages.services().tenancy.session(where.id) as db:
-        facts = _Facts(where, db, asked, client, at)
-        person = _person(db, session, shown)
-        facts.user = person.user if person else None
+    with _Facts.open(where, asked, client, at) as facts:
+        person = _person(facts, session, shown, before.seen if before else None)
         now = Situation(
             tenant=where,
             asked=asked or visit,
@@ -168,8 +213,6 @@ def ask(
         )
         step = engine.next_step(now)
         more, options, has_one = _ways(now, step)
-        if person is not None:
-            db.expunge(person.user)
     return Standing(
         step,
         person,
@@ -178,6 +221,7 @@ def ask(
         more,
         options,
         has_one,
+        facts.seen,
     )
 
 
@@ -196,15 +240,24 @@ def _counting(found: Interaction | None, session: BrowserSession | None) -> Show
     return shown
 
 
-def _person(db: Session, session: BrowserSession | None, shown: Shown | None) -> Person | None:
-    """Whoever is on their way to a session goes before whoever has one."""
-    if shown is not None:
-        user = users.get(db, shown.user_id)
-        if user is not None and user.disabled_at is None and user.epoch == shown.user_epoch:
-            return Person(user, _instant(shown.at), shown.amr, is_pending=True)
+def _person(
+    facts: _Facts, session: BrowserSession | None, shown: Shown | None, before: _Seen | None
+) -> Person | None:
+    """Whoever is on their way to a session goes before whoever has one. The facts are about them from now on."""
+    user_id = shown.user_id if shown else session.user_id if session else None
+    if user_id is None:
         return None
-    user = users.get(db, session.user_id) if session else None
-    if session is None or user is None or user.disabled_at is not None:
+    if before is not None and before.user is not None and before.user.id == user_id:
+        facts.seen = before
+    else:
+        facts.look(user_id)
+    user = facts.user
+    if user is None or user.disabled_at is not None or (shown is not None and user.epoch != shown.user_epoch):
+        facts.seen = _Seen()
+        return None
+    if shown is not None:
+        return Person(user, _instant(shown.at), shown.amr, is_pending=True)
+    if session is None:
         return None
     return Person(user, session.auth_time, session.amr, is_pending=False)
 

@@ -10,6 +10,12 @@ from tests.browser.site import Site
 from tests.conftest import PRODUCTION, database_urls
 from tests.servers import PostgresServer, RedisServer
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at the pages that were shown goes after the tests that show them."""
+    items.sort(key=lambda item: item.get_closest_marker("afterwards") is not None)
+
+
 # A browser's proof of work, for one, takes its time on a machine that has much else to do.
 expect.set_options(timeout=20_000)
 
