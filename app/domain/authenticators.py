@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, case, delete, func, select, update
+from sqlalchemy import CursorResult, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.domain.models import Authenticator, RecoveryCode, TrustedDevice, User
@@ -28,6 +28,12 @@ FEW_LEFT = 3
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Without I, O, 0 and 1, which look like each other. Its 32 characters make a code of 12 worth 60 bits."""
 _GROUPS, _GROUP = 3, 4
+
+_COUNTED = (
+    select(Authenticator.kind, func.count())
+    .where(Authenticator.user_id == bindparam("user_id"), Authenticator.confirmed_at.is_not(None))
+    .group_by(Authenticator.kind)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,7 @@ def can_sign_in(held: Holdings, methods: Sequence[str]) -> bool:
 
 def holdings(db: Session, user: User) -> Holdings:
     """Everything somebody has, in one statement for each table."""
-    rows = db.execute(
-        select(Authenticator.kind, func.count())
-        .where(Authenticator.user_id == user.id, Authenticator.confirmed_at.is_not(None))
-        .group_by(Authenticator.kind)
-    )
+    rows = db.execute(_COUNTED, {"user_id": user.id})
     counted = {row[0]: row[1] for row in rows}
     return Holdings(
         passkeys=counted.get(PASSKEY, 0),

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, event, func, inspect, select
+from sqlalchemy import bindparam, delete, event, func, inspect, select
 from sqlalchemy.orm import Session
 
 from app.domain import session_notices
@@ -50,6 +50,15 @@ _PENDING = "watchword.revocations"
 _HIGH_WATER = Key("_", "revocations", "high-water")
 _TURN = Key("_", "revocations", "turn")
 _HIGH_WATER_SECONDS = 10 * LONGEST_SESSION_SECONDS
+_SESSION_OVER = (
+    select(Revocation.seq)
+    .where(
+        Revocation.tenant_id == bindparam("of_tenant"),
+        Revocation.ref == bindparam("session_id"),
+        Revocation.kind == "session",
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +136,8 @@ class Revocations:
 
     def is_session_over(self, session: Session, tenant_id: str, session_id: str) -> bool:
         """Whether a browser session was ended for good, by what the database says in this transaction."""
-        asked = select(Revocation.seq).where(
-            Revocation.tenant_id == tenant_id, Revocation.ref == session_id, Revocation.kind == "session"
-        )
-        return session.scalar(asked.limit(1)) is not None
+        about = {"of_tenant": tenant_id, "session_id": session_id}
+        return session.scalar(_SESSION_OVER, about) is not None
 
     def revoke_user(self, session: Session, tenant_id: str, user_id: str) -> None:
         """Revoke every access token and browser session of a person. An unknown person has none.

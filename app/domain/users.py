@@ -12,6 +12,8 @@ from app.kernel import clock
 from app.kernel.errors import Problem
 
 _BY_ID = select(User).where(User.id == bindparam("user_id"))
+_HELD = _BY_ID.with_for_update(key_share=True).execution_options(populate_existing=True)
+_BY_LOGIN = select(User).where(or_(User.username_key == bindparam("key"), User.email_key == bindparam("key")))
 
 
 def normalize(name: str) -> str:
@@ -22,7 +24,7 @@ def normalize(name: str) -> str:
 def find_by_login(session: Session, login: str) -> User | None:
     """The enabled or disabled person whose user name or e-mail address this is; the user name goes first."""
     key = normalize(login)
-    found = session.scalars(select(User).where(or_(User.username_key == key, User.email_key == key))).all()
+    found = session.scalars(_BY_LOGIN, {"key": key}).all()
     return min(found, key=lambda user: user.username_key != key, default=None)
 
 
@@ -38,12 +40,7 @@ def dearest_password_ms(session: Session) -> int:
 
 def hold(session: Session, user_id: str) -> User | None:
     """The person of an id, held until the transaction ends: another that holds them as well waits."""
-    return session.scalar(
-        select(User)
-        .where(User.id == user_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    return session.scalar(_HELD, {"user_id": user_id})
 
 
 def create(

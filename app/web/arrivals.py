@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from app.domain import user_agents
@@ -16,6 +16,13 @@ from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Origin
 from app.web import errors, i18n, mails, pages
 from app.web.terminal import Terminal
+
+_SIGNED_IN = (
+    update(User)
+    .where(User.id == bindparam("who"))
+    .values(last_signed_in_at=bindparam("now"), updated_at=User.updated_at)
+    .execution_options(synchronize_session=False)
+)
 
 
 def settle(
@@ -38,12 +45,7 @@ def settle(
         audit.record(db, _ended(where, oldest, "max_active", at.origin))
     if user.last_signed_in_at is not None and user.id not in at.device.people:
         _tell(db, where, user, session)
-    db.execute(
-        update(User)
-        .where(User.id == user.id)
-        .values(last_signed_in_at=clock.now(), updated_at=User.updated_at)
-        .execution_options(synchronize_session=False)
-    )
+    db.execute(_SIGNED_IN, {"who": user.id, "now": clock.now()})
 
 
 def _tell(db: Session, where: TenantContext, user: User, session: BrowserSession) -> None:

@@ -114,7 +114,7 @@ def _go_on(step: Step) -> Outcome:
         standing = _ask(step, seat)
     if isinstance(standing.step, Need) and standing.step.page == engine.START:
         seat = _started(seat, standing)
-        standing = _ask(step, seat)
+        standing = _ask(step, seat, before=standing)
     if isinstance(standing.step, Done) and seat.session is not None:
         return _granted(step, seat, seat.session) or _go_on(replace(step, sign_in={}, typed=Typed()))
     return _unmet(step, seat, standing, tried.members)
@@ -147,8 +147,9 @@ def _terminal(origin: Origin, device: Device, session: BrowserSession | None) ->
     return Terminal(origin, device, lambda: [session] if session else [])
 
 
-def _ask(step: Step, seat: _Seat) -> Standing:
-    return standings.ask(step.tenant, step.asked, step.client, seat.session, seat.turn.found, at=seat.at)
+def _ask(step: Step, seat: _Seat, *, before: Standing | None = None) -> Standing:
+    found = seat.turn.found
+    return standings.ask(step.tenant, step.asked, step.client, seat.session, found, at=seat.at, before=before)
 
 
 def _take(seat: _Seat, standing: Standing, typed: Typed) -> _Tried:

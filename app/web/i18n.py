@@ -72,6 +72,8 @@ def later(text: str) -> str:
 def register(app: Flask) -> None:
     """Give templates `_()`, `ngettext()` and the rest, and add the switch."""
     app.config["BABEL_DEFAULT_LOCALE"] = DEFAULT
+    # What the forms' library says itself is never shown: its catalogues are not read.
+    app.config["WTF_I18N_ENABLED"] = False
     _Babel(app, locale_selector=lambda: locale_of(language()))  # type: ignore[no-untyped-call]
     app.add_url_rule("/language", "language", _switch, methods=["POST"])
 

@@ -15,7 +15,7 @@ from app import create_app
 from app.infra.state import Op, Outcome
 from app.web.services import Services
 from tests.conftest import Http
-from tests.protocol import parties
+from tests.protocol import browserless, parties
 from tests.protocol.banks import Bank
 from tests.protocol.browserless import new_person
 from tests.protocol.native_app import NativeApp, more, new_app
@@ -282,8 +282,8 @@ def test_a_device_that_was_let_in_takes_one_transaction_and_one_trip(counted: Co
 
 
 def test_signing_in_through_an_application_costs_what_its_pages_would(counted: Counted) -> None:
-    """What is needed, asked: a transaction that reads nobody. Name and password: the person read when looked up, judged
-    before there is a session and after, the session put on record, the grant."""
+    """What is needed, asked: nobody is read. Name and password: the person read when looked up and when judged, the
+    session put on record, the grant."""
     username = f"native-{secrets.token_hex(4)}"
     new_person(counted.services, counted.tenant, username)
     client_id = new_app(counted.services, counted.tenant, username)
@@ -297,8 +297,28 @@ def test_signing_in_through_an_application_costs_what_its_pages_would(counted: C
         with counted.counting() as spent:
             assert native.password(username).status_code == 200
         signed_in.append((spent.transactions, spent.trips))
-    assert min(begun) == (1, 2)
-    assert min(signed_in) == (6, 6)
+    assert min(begun) == (0, 2)
+    assert min(signed_in) == (4, 6)
+
+
+def test_signing_in_on_the_pages(counted: Counted) -> None:
+    """Asking, and being shown the page, takes no look at the database. The button: the person read when looked up and
+    when judged, the session put on record, the grant."""
+    username = f"paged-{secrets.token_hex(4)}"
+    new_person(counted.services, counted.tenant, username)
+    client_id = browserless.new_public_client(counted.services, counted.tenant, username)
+    browserless.Person(Http(counted.http.app, counted.tenant), username).through(client_id)
+    opened, signed_in = [], []
+    for _ in range(3):
+        person = browserless.Person(Http(counted.http.app, counted.tenant), username)
+        with counted.counting() as spent:
+            page = person.authorize(client_id)
+        opened.append((spent.transactions, spent.trips))
+        with counted.counting() as spent:
+            assert browserless.answer_of(person.sign_in(page)).parameters["code"]
+        signed_in.append((spent.transactions, spent.trips))
+    assert min(opened) == (0, 3)
+    assert min(signed_in) == (5, 7)
 
 
 def test_counter_counts(counted: Counted) -> None:

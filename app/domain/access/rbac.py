@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, union
+from sqlalchemy import bindparam, select, union
 from sqlalchemy.orm import Session
 
 from app.domain.models import Group, GroupRole, Role, UserGroup, UserRole
@@ -19,6 +19,24 @@ BUILTIN_ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     ADMIN: ("May do everything in this tenant.", (EVERYTHING,)),
 }
+
+
+_DIRECT = select(UserRole.role_id).where(UserRole.user_id == bindparam("user_id"))
+_INHERITED = (
+    select(GroupRole.role_id)
+    .join(
+        UserGroup, (UserGroup.tenant_id == GroupRole.tenant_id) & (UserGroup.group_id == GroupRole.group_id)
+    )
+    .where(UserGroup.user_id == bindparam("user_id"))
+)
+_ROLES = select(Role.name, Role.permissions).where(
+    Role.id.in_(union(_DIRECT, _INHERITED).subquery().select())
+)
+_GROUPS = (
+    select(Group.name)
+    .join(UserGroup, (UserGroup.tenant_id == Group.tenant_id) & (UserGroup.group_id == Group.id))
+    .where(UserGroup.user_id == bindparam("user_id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +58,9 @@ NOBODY = Access()
 
 def access_of(session: Session, user_id: str) -> Access:
     """What a person of the session's tenant is and may do, in one statement for roles and one for groups."""
-    direct = select(UserRole.role_id).where(UserRole.user_id == user_id)
-    inherited = (
-        select(GroupRole.role_id)
-        .join(
-            UserGroup,
-            (UserGroup.tenant_id == GroupRole.tenant_id) & (UserGroup.group_id == GroupRole.group_id),
-        )
-        .where(UserGroup.user_id == user_id)
-    )
-    roles = session.execute(
-        select(Role.name, Role.permissions).where(Role.id.in_(union(direct, inherited).subquery().select()))
-    ).all()
-    groups = session.scalars(
-        select(Group.name)
-        .join(UserGroup, (UserGroup.tenant_id == Group.tenant_id) & (UserGroup.group_id == Group.id))
-        .where(UserGroup.user_id == user_id)
-    )
+    about = {"user_id": user_id}
+    roles = session.execute(_ROLES, about).all()
+    groups = session.scalars(_GROUPS, about)
     return Access(
         roles=frozenset(name for name, _ in roles),
         groups=frozenset(groups),

@@ -6,7 +6,7 @@ the other secret in a cookie. Stored under the hash of the id for ten minutes.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from app.infra import limits
@@ -66,7 +66,10 @@ class Interaction:
 
     def to_bytes(self) -> bytes:
         """As stored: without its id, which is a secret."""
-        return json.dumps({**asdict(self), "id": ""}, separators=(",", ":"), sort_keys=True).encode()
+        content = {name: getattr(self, name) for name in _FIELDS}
+        if self.shown is not None:
+            content["shown"] = {name: getattr(self.shown, name) for name in _SHOWN}
+        return json.dumps({**content, "id": ""}, separators=(",", ":"), sort_keys=True).encode()
 
     def is_for(self, browser_secret: str | None) -> bool:
         """Whether the browser that holds this secret may go on."""
@@ -75,6 +78,11 @@ class Interaction:
             and browser_secret is not None
             and equal(self.browser, lookup_hash(browser_secret))
         )
+
+
+_FIELDS = [each.name for each in fields(Interaction)]
+_SHOWN = [each.name for each in fields(Shown)]
+"""Written by name: `asdict` copies whatever is in them, before it is written down."""
 
 
 class Interactions:
