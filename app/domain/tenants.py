@@ -374,6 +374,8 @@ class TenantContext:
     """What precedes every path of this tenant on the shared host: empty, or `/t/{slug}`."""
     host: str | None
     settings: TenantSettings
+    version: int
+    """Of the configuration this is part of (`infra.versions`)."""
 
 
 def issuer_of(tenant: Tenant, base_url: str) -> tuple[str, str]:
@@ -389,7 +391,9 @@ def compile_tenant(tenant: Tenant, base_url: str) -> TenantContext:
     """The immutable view of a row."""
     issuer, path = issuer_of(tenant, base_url)
     settings = TenantSettings.model_validate(tenant.settings)
-    return TenantContext(tenant.id, tenant.slug, tenant.name, issuer, path, tenant.host, settings)
+    return TenantContext(
+        tenant.id, tenant.slug, tenant.name, issuer, path, tenant.host, settings, tenant.config_version
+    )
 
 
 class TenantDirectory:

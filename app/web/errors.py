@@ -117,7 +117,10 @@ def _http(fault: HTTPException) -> Response:
     status = fault.code or 500
     if status < 400:
         return make_response(fault.get_response())
-    if _wants_json():
+    if request.endpoint == "static":
+        # No person reads it, and whoever asks for many of them should cost little.
+        response = make_response(HTTPStatus(status).phrase, status, {"Content-Type": "text/plain"})
+    elif _wants_json():
         response = _details(status, f"http.{status}", HTTPStatus(status).phrase + ".")
     else:
         response = error_page(status)

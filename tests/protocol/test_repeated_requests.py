@@ -16,9 +16,11 @@ from app.infra.limits import CLIENT_FAILURES
 from app.infra.state import Delete
 from app.kernel import clock
 from app.protocols.oauth import repeated
+from app.protocols.oauth.client_auth import ClientAuthentication
 from app.protocols.oauth.grants.client_credentials import ClientCredentials
 from app.protocols.oauth.repeated import Repeated
 from app.protocols.oauth.request import ProtocolRequest
+from app.web import edge
 from tests.conftest import Http, new_tenant
 from tests.protocol import parties
 from tests.protocol.parties import API, Party
@@ -141,6 +143,53 @@ def test_a_former_secret_ends_on_time(side: TokenSide) -> None:
     assert side.post("/token", CC, client).status_code == 200
     with time_machine.travel(clock.now() + timedelta(seconds=61), tick=True):
         refused(side.post("/token", CC, client, **elsewhere()), "invalid_client", 401)
+
+
+def test_a_former_secret_is_not_remembered_at_its_last_moment(
+    side: TokenSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verified just before its end, and remembered just after it would be."""
+    client = side.client()
+    new = side.services.client_secrets.issue()
+
+    def rotate(row: Client) -> None:
+        side.services.client_secrets.retire(row, 60)
+        row.secret_hash = new.stored
+
+    _change(side, rotate, key=client.client_id)
+    verify = ClientAuthentication._verify
+    with time_machine.travel(clock.now() + timedelta(seconds=59.9), tick=False) as travel:
+        with monkeypatch.context() as patch:
+
+            def slowly(self: ClientAuthentication, *args: Any, **named: Any) -> Any:
+                found = verify(self, *args, **named)
+                travel.shift(0.2)
+                return found
+
+            patch.setattr(ClientAuthentication, "_verify", slowly)
+            assert side.post("/token", CC, client).status_code == 200
+        refused(side.post("/token", CC, client), "invalid_client", 401)
+
+
+def test_what_a_tenant_was_before_its_request_had_come_is_not_remembered(
+    side: TokenSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client takes its time over the body, while the tenant's rules become stricter."""
+    tenant = new_tenant(side.services)
+    there = TokenSide(side.services, tenant, Http(side.http.app, tenant))
+    parties.new_resource(side.services, tenant, API)
+    client = there.client(scope="read")
+    read, stricter = edge._body, iter([{"profile": "fapi2-security"}])
+
+    def slowly(*args: Any) -> bytes:
+        body = read(*args)
+        for settings in stricter:
+            decide(side.services, tenant, **settings)
+        return body
+
+    monkeypatch.setattr(edge, "_body", slowly)
+    assert there.post("/token", CC, client).status_code == 200, "this one came under the rules of before"
+    refused(there.post("/token", CC, client), "invalid_client", 401)
 
 
 def test_where_somebody_guessed_too_often_it_is_refused(side: TokenSide) -> None:

@@ -8,13 +8,14 @@ low priority keeps nothing from anybody.
 import json
 import logging
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from app.infra.hashing.answers import Question, Verdict, answer
 from app.kernel.errors import Unavailable
@@ -24,6 +25,9 @@ NICENESS = 10
 PATIENCE_SECONDS = 30.0
 """Several times what the dearest hash takes on a busy machine. After that the process counts as stuck."""
 RETRY_SECONDS = 2
+MAX_ANSWER_BYTES = 4096
+"""What a pipe takes and gives in one piece (POSIX `PIPE_BUF` on Linux); an answer is a tenth of it."""
+_ENVIRON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
 _ROOT = Path(__file__).parents[3]
 
 log = logging.getLogger("watchword.passwords")
@@ -32,8 +36,9 @@ log = logging.getLogger("watchword.passwords")
 class HashingProcess:
     """One process, started by the first question and again after it ended; one question at a time.
 
-    It gets questions on its standard input, a line of JSON each, and ends with it. Of the environment it gets nothing
-    that is ours: no master key and no address of a database.
+    It gets questions on its standard input, a line of JSON each, and ends with it. An answer names its question: should
+    one ever be left unread, it is not taken for the next one's. Of the environment it gets what a program needs to
+    run, so no master key and no address of a database.
     """
 
     def __init__(self) -> None:
@@ -41,15 +46,20 @@ class HashingProcess:
 
     def __call__(self, question: Question) -> Verdict:
         """The answer. Raises `Unavailable` (`passwords.busy`) when the process does not give any."""
+        mark = secrets.token_hex(8)
         try:
-            line = self._asked(json.dumps(question).encode() + b"\n")
-            ok, better = json.loads(line)
+            told, ok, better = json.loads(self._asked(json.dumps([mark, *question]).encode() + b"\n"))
+            if told != mark:
+                raise ValueError("an answer to another question")
         except (OSError, ValueError) as fault:
             self.close()
             log.exception("a hashing process failed")
             raise Unavailable(
                 "passwords.busy", detail="a hashing process failed", retry_after_seconds=RETRY_SECONDS
             ) from fault
+        except BaseException:
+            self.close()
+            raise
         return Verdict(ok, better)
 
     def _asked(self, line: bytes) -> bytes:
@@ -58,11 +68,15 @@ class HashingProcess:
             self.close()
         process = self._process = self._process or _started()
         asked, told = _pipes(process)
-        asked.write(line)
-        asked.flush()
-        if not select.select([told], [], [], PATIENCE_SECONDS)[0]:
+        left = memoryview(line)
+        while left:
+            left = left[asked.write(left) :]
+        # Not `select`, which knows no descriptor above 1023.
+        waiting = select.poll()
+        waiting.register(told, select.POLLIN)
+        if not waiting.poll(PATIENCE_SECONDS * 1000):
             raise TimeoutError("no answer in time")
-        return told.readline()
+        return told.read(MAX_ANSWER_BYTES)
 
     def close(self) -> None:
         """End the process."""
@@ -77,30 +91,36 @@ class HashingProcess:
 
 
 def _started() -> "subprocess.Popen[bytes]":
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PROM"))
-    }
-    environ["PYTHONPATH"] = str(_ROOT)
+    environ = {name: os.environ[name] for name in _ENVIRON if name in os.environ}
+    # `-P`: modules are those of the installation, whatever folder this was started in.
     return subprocess.Popen(  # noqa: S603 -- ourselves
-        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+        [sys.executable, "-P", "-m", __name__],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        env={**environ, "PYTHONPATH": str(_ROOT)},
     )
 
 
-def _pipes(process: "subprocess.Popen[bytes]") -> tuple[BinaryIO, BinaryIO]:
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("the process was started with both pipes")
-    return process.stdin, process.stdout  # type: ignore[return-value]
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[FileIO, FileIO]:
+    if not isinstance(process.stdin, FileIO) or not isinstance(process.stdout, FileIO):
+        raise RuntimeError("the process was started with both pipes, unbuffered")
+    return process.stdin, process.stdout
 
 
 def main() -> None:
     """Answer until nobody asks any more."""
-    # Ctrl-C goes to everything in the foreground; requests under way may still have a password to check.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to everything in the foreground, and a service manager tells every process of a service to end;
+    # requests under way may still have a password to check.
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.SIG_IGN)
     with suppress(OSError):
         os.nice(NICENESS)
     for line in sys.stdin.buffer:
-        found = answer(Question(*json.loads(line)))
-        sys.stdout.buffer.write(json.dumps([found.ok, found.better]).encode() + b"\n")
+        mark, *question = json.loads(line)
+        found = answer(Question(*question))
+        sys.stdout.buffer.write(json.dumps([mark, found.ok, found.better]).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 

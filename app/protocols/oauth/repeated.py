@@ -70,9 +70,15 @@ class Repeated:
         return found
 
     def remember(self, request: ProtocolRequest, granted: Granted) -> None:
-        """Keep what a request came to, unless the client's secret may end without its registration changing."""
+        """Keep what a request came to.
+
+        Not where the client's secret may end without its registration changing. Nor where the tenant was seen before
+        its configuration had this version: a client takes its time over a request's body.
+        """
         client = granted.client
-        if client.has_former_secret or client.token_endpoint_auth_method not in _METHODS:
+        if client.former_secret_expires_at is not None or request.tenant.version != granted.version:
+            return
+        if client.token_endpoint_auth_method not in _METHODS:
             return
         digest = self.digest_of(
             request.tenant.id,

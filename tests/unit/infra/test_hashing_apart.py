@@ -1,6 +1,8 @@
 """Passwords hashed in processes of their own."""
 
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -55,13 +57,13 @@ def test_it_steps_back_and_knows_nothing_of_ours(
     process: HashingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHWORD_MASTER_KEY", "a key")
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
+    monkeypatch.setenv("PGPASSWORD", "another")
     assert process(QUESTION).ok
     here = os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getpriority(os.PRIO_PROCESS, pid_of(process)) == min(19, here + NICENESS)
     environ = Path(f"/proc/{pid_of(process)}/environ").read_bytes()
     assert b"WATCHWORD" not in environ
-    assert b"PROMETHEUS" not in environ
+    assert b"PGPASSWORD" not in environ
 
 
 def test_it_is_small(process: HashingProcess) -> None:
@@ -78,8 +80,9 @@ def test_one_process_serves_until_it_ends(process: HashingProcess) -> None:
     process(QUESTION)
     assert pid_of(process) == first
     os.kill(first, signal.SIGINT)
+    os.kill(first, signal.SIGTERM)
     process(QUESTION)
-    assert pid_of(process) == first, "Ctrl-C is for those it works for"
+    assert pid_of(process) == first, "these are for those it works for"
 
 
 def test_one_that_was_killed_is_replaced(process: HashingProcess) -> None:
@@ -119,6 +122,52 @@ def test_one_that_is_stuck_is_ended(process: HashingProcess, monkeypatch: pytest
         process(QUESTION)
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
+
+
+def test_an_answer_is_never_taken_for_another_ones(
+    process: HashingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes away without their answer leaves none behind; and should one lie there all the same, it does not
+    count."""
+    stored = process(QUESTION).better
+    right, wrong = Question(GOOD, GOOD, stored), Question("wrong", "wrong", stored)
+    with monkeypatch.context() as patch:
+
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(apart.select, "poll", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            process(right)
+    assert process(wrong) == Verdict(ok=False)
+    assert process(right) == Verdict(ok=True)
+    asked, _ = apart._pipes(process._process)  # type: ignore[arg-type]
+    asked.write(json.dumps(["another", *right]).encode() + b"\n")
+    with pytest.raises(Unavailable):
+        process(wrong)
+    assert process(wrong) == Verdict(ok=False)
+
+
+def test_modules_are_those_of_the_installation(
+    process: HashingProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that lie in the folder it is started in."""
+    for name in ("argon2", "app", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for another')")
+    monkeypatch.chdir(tmp_path)
+    assert process(QUESTION).ok
+
+
+def test_many_files_may_be_open(process: HashingProcess) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert process(QUESTION).ok
+    finally:
+        for one in opened:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_it_ends_with_those_it_works_for() -> None:

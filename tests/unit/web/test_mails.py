@@ -32,7 +32,7 @@ HOSTILE = '<script>alert(1)</script> {{ 7*7 }} & "Co"'
 
 def at(name: str = "Acme") -> TenantContext:
     return TenantContext(
-        "1", "acme", name, "https://id.example.com/t/acme", "/t/acme", None, TenantSettings()
+        "1", "acme", name, "https://id.example.com/t/acme", "/t/acme", None, TenantSettings(), 1
     )
 
 
