@@ -178,6 +178,7 @@ def test_what_a_tenant_was_before_its_request_had_come_is_not_remembered(
     tenant = new_tenant(side.services)
     there = TokenSide(side.services, tenant, Http(side.http.app, tenant))
     parties.new_resource(side.services, tenant, API)
+    there.client_token(there.client(scope="read"))  # Makes the tenant's first key, which is a change as well.
     client = there.client(scope="read")
     read, stricter = edge._body, iter([{"profile": "fapi2-security"}])
 
