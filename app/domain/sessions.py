@@ -223,9 +223,13 @@ class Sessions:
         self, database: Session, tenant: TenantContext, newest: BrowserSession
     ) -> list[BrowserSession]:
         """End a person's oldest sessions beyond `sessions.max_active`, after `newest` began. Gives those that ended."""
+        most = tenant.settings.sessions.max_active
+        (members,) = self._state.execute(SetMembers(_index(tenant.id, newest.user_id))).results
+        if len(members) <= most:  # those that are over among them
+            return []
         others = [s for s in self.of_user(tenant, newest.user_id) if s.sid != newest.sid]
         others.sort(key=lambda session: session.created_at, reverse=True)
-        ended = others[tenant.settings.sessions.max_active - 1 :]
+        ended = others[most - 1 :]
         for session in ended:
             self.end(database, tenant, session)
         return ended

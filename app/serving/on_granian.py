@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from functools import partial
 from typing import Any
 
@@ -18,9 +17,9 @@ from app.serving.sizing import (
     BACKLOG,
     GRACEFUL_SECONDS,
     HEADER_SECONDS,
-    SWITCH_SECONDS,
     THREADS,
     WAITING_PER_THREAD,
+    tune_interpreter,
 )
 
 _LOGGING = {
@@ -62,7 +61,7 @@ def _load(settings: Settings, parent: int) -> Any:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent(parent)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_interpreter()
     forget_dead_processes()
     from app import create_app
 

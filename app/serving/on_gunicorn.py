@@ -4,7 +4,6 @@
 """
 
 import ssl
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from app.serving.sizing import (
     GRACEFUL_SECONDS,
     KEEP_ALIVE_SECONDS,
     REQUEST_LINE_BYTES,
-    SWITCH_SECONDS,
     THREADS,
+    tune_interpreter,
 )
 
 TLS_1_2_CIPHERS = ":".join(
@@ -70,7 +69,7 @@ def options(settings: Settings, workers: int) -> dict[str, Any]:
 
 def _post_fork(_server: Any, worker: Any) -> None:
     die_with_parent(worker.ppid)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_interpreter()
     forget_dead_processes()
 
 

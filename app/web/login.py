@@ -63,10 +63,15 @@ def go_on(turn: Turn, *, after_post: bool = True) -> Response:
     standing = _stand(turn, session)
     if isinstance(standing.step, Need) and standing.step.page == engine.START:
         accepted = _started(turn, standing)
-        changed = turns.change(turn, shown=None, signed_in_session=accepted.session.sid)
-        if isinstance(changed, Response):
-            return turn.deliver(accepted.deliver(changed, turn.where))
-        turn, standing = changed, _stand(changed, accepted.session, before=standing)
+        sid, before = accepted.session.sid, turn
+        turn = replace(turn, found=replace(turn.found, shown=None, signed_in_session=sid))
+        standing = _stand(turn, accepted.session, before=standing)
+        # Where this was all, it is not written down before it is taken away.
+        if not isinstance(standing.step, Done):
+            changed = turns.change(before, shown=None, signed_in_session=sid)
+            if isinstance(changed, Response):
+                return before.deliver(accepted.deliver(changed, before.where))
+            turn = changed
     response = _answer(turn, standing, after_post=after_post)
     if accepted is not None:
         response = accepted.deliver(response, turn.where)

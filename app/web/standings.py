@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.domain import assurance, authenticators, consents, users
-from app.domain.access.rbac import Access, access_of
+from app.domain.access import rbac
 from app.domain.authenticators import Holdings
 from app.domain.clients import ClientRecord
 from app.domain.models import User
@@ -56,7 +56,8 @@ class _Seen:
     """What was read of a person. It does not grow old within one request, which their sign-in may make twice."""
 
     user: User | None = None
-    access: Access | None = None
+    roles: frozenset[str] | None = None
+    groups: frozenset[str] | None = None
     holdings: Holdings | None = None
 
 
@@ -111,10 +112,15 @@ class _Facts:
             self.db.expunge(user)
         self.seen = _Seen(user)
 
-    def access(self) -> Access:
-        if self.seen.access is None:
-            self.seen.access = access_of(self.db, self._user_id)
-        return self.seen.access
+    def roles(self) -> frozenset[str]:
+        if self.seen.roles is None:
+            self.seen.roles = rbac.roles_of(self.db, self._user_id)
+        return self.seen.roles
+
+    def groups(self) -> frozenset[str]:
+        if self.seen.groups is None:
+            self.seen.groups = rbac.groups_of(self.db, self._user_id)
+        return self.seen.groups
 
     def consented(self) -> bool:
         asked, client = self._asked, self._client

@@ -58,14 +58,22 @@ NOBODY = Access()
 
 def access_of(session: Session, user_id: str) -> Access:
     """What a person of the session's tenant is and may do, in one statement for roles and one for groups."""
-    about = {"user_id": user_id}
-    roles = session.execute(_ROLES, about).all()
-    groups = session.scalars(_GROUPS, about)
+    roles = session.execute(_ROLES, {"user_id": user_id}).all()
     return Access(
         roles=frozenset(name for name, _ in roles),
-        groups=frozenset(groups),
+        groups=groups_of(session, user_id),
         permissions=frozenset(permission for _, permissions in roles for permission in permissions),
     )
+
+
+def roles_of(session: Session, user_id: str) -> frozenset[str]:
+    """The names of a person's roles alone."""
+    return frozenset(name for name, _ in session.execute(_ROLES, {"user_id": user_id}))
+
+
+def groups_of(session: Session, user_id: str) -> frozenset[str]:
+    """The names of a person's groups alone."""
+    return frozenset(session.scalars(_GROUPS, {"user_id": user_id}))
 
 
 def require(access: Access, permission: str) -> None:

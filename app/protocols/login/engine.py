@@ -21,7 +21,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from app.domain import access_rules, new_passwords, terms
-from app.domain.access.rbac import Access
 from app.domain.authenticators import Holdings
 from app.domain.models import User
 from app.domain.tenants import TenantContext
@@ -121,8 +120,11 @@ class Person:
 class Facts(Protocol):
     """What is read only when a requirement looks at it. Each costs at most one look, however often it is asked."""
 
-    def access(self) -> Access:
-        """The person's roles, groups and permissions."""
+    def roles(self) -> frozenset[str]:
+        """The person's roles, by name."""
+
+    def groups(self) -> frozenset[str]:
+        """The person's groups, by name."""
 
     def holdings(self) -> Holdings:
         """What the person has for a second factor, in this deployment."""
@@ -300,7 +302,7 @@ def _started(now: Situation) -> str | None:
 
 
 def _member(now: Situation) -> str | None:
-    if now.person is None or not now.allowed_groups or now.facts.access().groups & now.allowed_groups:
+    if now.person is None or not now.allowed_groups or now.facts.groups() & now.allowed_groups:
         return None
     return "client.group_missing"
 

@@ -80,7 +80,7 @@ def is_required(now: "Situation") -> bool:
     """Whether the tenant demands a second factor of the person, whoever the client is."""
     mfa = now.tenant.settings.authentication.mfa
     # Roles are read only where they decide.
-    return mfa.is_demanded_of(now.facts.access().roles if mfa.required == "roles" else ())
+    return mfa.is_demanded_of(now.facts.roles() if mfa.required == "roles" else ())
 
 
 def _is_met(demand: Demand, reached: str) -> bool:
