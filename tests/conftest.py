@@ -202,11 +202,24 @@ def new_tenant(services: "Services", slug: str = "") -> "TenantContext":
     return found
 
 
-@pytest.fixture
-def app(settings: Settings, services: "Services") -> "Flask":
-    """The application of `settings`, over the same database and state as `services`."""
+@pytest.fixture(scope="session")
+def _shared_app(deployment: Settings, _shared_services: "Services") -> "Flask":
     from app import create_app
 
+    return create_app(deployment, services=_shared_services)
+
+
+@pytest.fixture
+def app(
+    request: pytest.FixtureRequest, settings: Settings, deployment: Settings, services: "Services"
+) -> "Flask":
+    """The application of `settings`, over the same database and state as `services`; one for the whole run where these
+    are. To build one takes as long as many a test."""
+    from app import create_app
+
+    if settings is deployment and services is request.getfixturevalue("_shared_services"):
+        shared: Flask = request.getfixturevalue("_shared_app")
+        return shared
     return create_app(settings, services=services)
 
 
