@@ -179,7 +179,7 @@ def main() -> int:
             )
         )
     print(f"took {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return _gates(found, storms)
+    return _gates(found, storms, chosen.offered)
 
 
 def _storms(chosen: argparse.Namespace) -> Iterator[storm.Storm]:
@@ -191,7 +191,7 @@ def _storms(chosen: argparse.Namespace) -> Iterator[storm.Storm]:
             print(f"storm of {offered:.0f} a second on {configuration} done", file=sys.stderr, flush=True)
 
 
-def _gates(found: list[Row], storms: list[storm.Storm]) -> int:
+def _gates(found: list[Row], storms: list[storm.Storm], offered: float) -> int:
     """Say which gate is missed on granian, and make the exit status tell.
 
     Costs are judged by the least of all rounds: what a request costs while nobody disturbs it. What else runs on the
@@ -207,7 +207,7 @@ def _gates(found: list[Row], storms: list[storm.Storm]) -> int:
         f"{r.configuration} {r.scenario}: {r.in_h_min:.2f} H, the gate is {limits[r.configuration, r.scenario]} H"
         for r in found
         if r.server == "granian" and r.in_h_min > limits.get((r.configuration, r.scenario), float("inf"))
-    ] + storm.missed(storms)
+    ] + storm.missed(storms, offered)
     print("\n".join(missed) or "every gate is met", file=sys.stderr)
     return 1 if missed else 0
 

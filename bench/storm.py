@@ -202,13 +202,16 @@ def markdown(storms: list[Storm]) -> str:
     return "\n".join([*lines, ""])
 
 
-def missed(storms: list[Storm]) -> list[str]:
-    """Which gates are missed, in words."""
+def missed(storms: list[Storm], offered: float) -> list[str]:
+    """Which gates are missed, in words. Who is refused is told so in any storm; how many are served, and how tokens go
+    on, has limits where `offered` a second sign in. More than that is a report."""
     found = []
     for s in storms:
         where = f"storm, {s.server}/{s.configuration}, {s.offered:.0f} offered"
         if s.wrong:
             found.append(f"{where}: {s.wrong} answered neither with a sign-in nor with 503 and Retry-After")
+        if s.offered != offered:
+            continue
         if s.share < 0.9:
             found.append(f"{where}: {s.share:.2f} of the ceiling served, the gate is 0.9")
         if s.slowed > 3:
