@@ -177,13 +177,15 @@ def test_success_forgets_the_failures(person: Person, tenant: TenantContext) -> 
 
 
 def test_parallel_guesses_do_not_slip_through(person: Person, tenant: TenantContext) -> None:
-    """The attempt is counted before it is checked. Who is turned away as too many hash at once (503) tried nothing."""
+    """The attempt is counted before it is checked. Who is turned away as too many hash at once (503) tried nothing; but
+    where that took its time, others were refused meanwhile, and stay counted."""
     limit = tenant.settings.authentication.lockout.failures
     with ThreadPoolExecutor(limit + 4) as pool:
         statuses = list(pool.map(lambda _: failures(stranger(person), 1)[0], range(limit + 4)))
     assert set(statuses) <= {401, 429, 503}
     statuses += failures(stranger(person), limit + 1)
-    assert statuses.count(401) == limit
+    assert statuses.count(401) <= limit
+    assert statuses.count(401) + statuses.count(503) >= limit
     assert statuses[-1] == 429
 
 
