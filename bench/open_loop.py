@@ -1,8 +1,11 @@
 """Generators that keep their pace whatever is answered. Each runs in a process of its own and tells its CPU time."""
 
+import os
 import selectors
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -62,6 +65,25 @@ class _Visit:
 def send(url: str, visits: list[tuple[str, bytes]], per_second: float, mark: bytes) -> Told:
     """Send each of the requests when it is due, from its address, however many are still unanswered. Served is what
     is answered with a redirect, or with 200 and `mark` in the body."""
+    with _first_served():
+        return _send(url, visits, per_second, mark)
+
+
+@contextmanager
+def _first_served() -> Iterator[None]:
+    """A generator that waited for a core would count that as the server's time. It needs next to none of one."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _send(url: str, visits: list[tuple[str, bytes]], per_second: float, mark: bytes) -> Told:
     parts, told = urlsplit(url), Told()
     open_now, waiting = selectors.DefaultSelector(), list(reversed(visits))
     used, started = time.process_time(), time.perf_counter()

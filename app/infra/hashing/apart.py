@@ -29,6 +29,7 @@ MAX_ANSWER_BYTES = 4096
 """What a pipe takes and gives in one piece (POSIX `PIPE_BUF` on Linux); an answer is a tenth of it."""
 _ENVIRON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "PYTHONHOME", "VIRTUAL_ENV", "TZ")
 _ROOT = Path(__file__).parents[3]
+_AUTOGROUP = Path("/proc/self/autogroup")
 
 log = logging.getLogger("watchword.passwords")
 
@@ -109,14 +110,23 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[FileIO, FileIO]:
     return process.stdin, process.stdout
 
 
+def _step_back() -> None:
+    """Behind whoever answers a request, the stores among them. Linux shares a core between sessions first
+    (sched(7), "The autogroup feature"), and a process is nice only within its own: so this gets one to itself."""
+    with suppress(OSError):
+        os.nice(NICENESS)
+    with suppress(OSError):
+        os.setsid()
+        _AUTOGROUP.write_text(str(NICENESS))
+
+
 def main() -> None:
     """Answer until nobody asks any more."""
     # Ctrl-C goes to everything in the foreground, and a service manager tells every process of a service to end;
     # requests under way may still have a password to check.
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(NICENESS)
+    _step_back()
     for line in sys.stdin.buffer:
         mark, *question = json.loads(line)
         found = answer(Question(*question))
