@@ -1,5 +1,6 @@
 """`watchword tenant|user|group|role|client|resource|connection list|show|create|update|delete`."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,11 @@ _KINDS = {
     "resource": ("resources", "identifier", "Protected resources (APIs) and their scopes."),
     "connection": ("trusted_issuers", "issuer", "Connections: issuers elsewhere whose tokens are believed."),
 }
+
+_DELETE_TENANT = (
+    "Delete a tenant with everything in it: its users, groups, roles, clients, resources, keys and audit. "
+    "There is no way back. Asks first."
+)
 
 
 def _group(kind: str) -> click.Group:
@@ -57,15 +63,25 @@ def _group(kind: str) -> click.Group:
     def delete(*, name: str, as_json: bool, slug: str = "") -> None:
         _delete(kind, slug, name, as_json=as_json)
 
+    def delete_tenant(*, name: str, is_sure: bool, as_json: bool) -> None:
+        if not is_sure:
+            _ask_before_deleting(name)
+        _delete(kind, "", name, as_json=as_json)
+
     add("list", f"List the {key} of every {kind}.", show_list)
     add("show", f"Show a {kind} as the apply file would say it.", show, named)
     add("create", f"Create a {kind} from an apply object in FILE.", create, file)
     add(
         "update", f"Change a {kind} by an apply object in FILE; what it does not mention stays.", update, file
     )
-    add("delete", f"Delete a {kind}.", delete, named)
     if kind == "tenant":
+        yes = click.option(
+            "--yes", "is_sure", is_flag=True, help="Do not ask; needed where there is no terminal."
+        )
+        add("delete", _DELETE_TENANT, delete_tenant, yes, named)
         group.add_command(branding.brand)
+    else:
+        add("delete", f"Delete a {kind}.", delete, named)
     if kind == "user":
         people.add_to(group)
     if kind == "client":
@@ -145,6 +161,38 @@ def _exists(parts: "Services", kind: str, slug: str, name: str) -> bool:
     return kind != "user" or found["username"].casefold() == name.casefold()
 
 
+def _ask_before_deleting(slug: str) -> None:
+    """Have the person at the terminal say that a tenant may go.
+
+    Raises `Problem` when there is no such tenant, `click.UsageError` without a terminal, `click.Abort` for a no.
+    """
+    from sqlalchemy import func, select
+
+    from app.domain import tenants
+    from app.domain.models import Client, User
+    from app.infra.tenancy import SystemReason
+
+    if slug == tenants.DEFAULT_SLUG:
+        return  # It is refused whatever the answer.
+    with services() as parts, parts.tenancy.system(SystemReason.COMMAND_LINE) as session:
+        tenant = tenants.find(session, slug)
+        if tenant is None:
+            raise Problem("tenant.unknown", f"There is no tenant {slug}.", status=404)
+        users, clients = (
+            session.scalar(select(func.count()).select_from(model).where(model.tenant_id == tenant.id)) or 0
+            for model in (User, Client)
+        )
+    held = (
+        f"{users} {'user' if users == 1 else 'users'} and {clients} {'client' if clients == 1 else 'clients'}"
+    )
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"The tenant {slug} has {held}; they and everything else of it go with it. Nobody can be asked here: "
+            "give --yes to delete it."
+        )
+    click.confirm(f"Delete the tenant {slug} with everything in it, {held} among it?", abort=True, err=True)
+
+
 def _delete(kind: str, slug: str, name: str, *, as_json: bool) -> None:
     import json
 
@@ -158,7 +206,12 @@ def _delete(kind: str, slug: str, name: str, *, as_json: bool) -> None:
         entries, faults = document.read_object(
             gone, name="this command", sources=sources_of("-"), section=section, tenant=slug
         )
-        report = apply(parts_of(parts), entries, faults, via="cli")
+        try:
+            report = apply(parts_of(parts), entries, faults, via="cli")
+        except document.Refused as refusal:
+            # There is no file whose lines could be told.
+            told = "\n".join(f"{m[:1].upper()}{m[1:]}." for m in (fault.message for fault in faults.found))
+            raise Problem(refusal.code, told) from None
         parts.versions.touch()
     tell(report, dry_run=False, as_json=as_json)
 

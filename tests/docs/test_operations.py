@@ -51,7 +51,7 @@ def test_tenants_are_where_the_page_says(reader: ReaderOf, documented: LiveServe
     assert documented.get("/jwks", headers={"Host": "nobody.example"}).status_code == 400
     assert documented.get("/t/globex/jwks").status_code == 404
     assert documented.get("/t/nobody/jwks").status_code == 404
-    folder.run(".venv/bin/watchword tenant delete acme")
+    folder.run(".venv/bin/watchword tenant delete acme --yes")
     wait_until(
         lambda: requests.get(issuer + "/jwks", timeout=5).status_code == 404, seconds=5, what="it to go"
     )

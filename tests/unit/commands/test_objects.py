@@ -1,5 +1,6 @@
 """`watchword tenant|user|group|role|client|resource list|show|create|update|delete`."""
 
+import io
 import json
 from typing import Any
 
@@ -74,8 +75,43 @@ def test_the_life_of_a_tenant(watchword: Watchword, services: Services) -> None:
         "name": "Acme",
         "settings": {"sessions": {"idle_seconds": "30 min"}},
     }
-    assert watchword("tenant", "delete", "acme-corp").status == 0
+    assert watchword("tenant", "delete", "acme-corp", "--yes").status == 0
     assert watchword("tenant", "show", "acme-corp").status == 1
+
+
+class Terminal(io.StringIO):
+    """Standard input where a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_tenant_is_not_deleted_unasked(
+    watchword: Watchword, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_default_tenant(services.tenancy, services.keyring)
+    made = "slug: asked-corp\nusers: [{username: bob}]"
+    assert watchword("tenant", "create", "-", stdin=made).status == 0
+    unasked = watchword("tenant", "delete", "asked-corp")
+    assert unasked.status == 2
+    assert "1 user and 0 clients" in unasked.err
+    assert "--yes" in unasked.err
+    with monkeypatch.context() as patched:
+        patched.setattr("io.StringIO", Terminal)
+        no = watchword("tenant", "delete", "asked-corp", stdin="n\n")
+        assert (no.status, no.out) == (1, "")
+        assert "Delete the tenant asked-corp with everything in it, 1 user and 0 clients among it?" in no.err
+        assert watchword("tenant", "show", "asked-corp").status == 0
+        assert watchword("tenant", "delete", "asked-corp", stdin="y\n").status == 0
+    assert watchword("tenant", "show", "asked-corp").status == 1
+    assert watchword("tenant", "delete", "asked-corp").status == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--yes",)])
+def test_the_default_tenant_stays(watchword: Watchword, services: Services, options: tuple[str, ...]) -> None:
+    ensure_default_tenant(services.tenancy, services.keyring)
+    kept = watchword("tenant", "delete", "default", *options)
+    assert (kept.status, kept.err) == (1, "The default tenant cannot be deleted.\n")
 
 
 def test_a_made_secret_is_shown_once_on_standard_error(watchword: Watchword, tenant: TenantContext) -> None:
