@@ -79,6 +79,10 @@ class ClientSecrets:
                 "leave it out and a strong one is generated.",
             )
 
+    def is_short(self, secret: str) -> bool:
+        """Whether a chosen secret passes only because no other machine reaches this server."""
+        return self._loopback and len(secret) < MIN_CHOSEN_CHARACTERS
+
     def choose(self, secret: str) -> str:
         """What is stored of a secret somebody chose. Raises `Problem` as `check` does, and `Unavailable`."""
         self.check(secret)

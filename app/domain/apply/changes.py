@@ -59,6 +59,10 @@ class Credentials(Protocol):
         """Whether this is the client's present secret."""
         ...
 
+    def is_short_client_secret(self, secret: str) -> bool:
+        """Whether this one is accepted only because no other machine reaches this server."""
+        ...
+
     def client_secret(self, tenant: Tenant, client_id: str, secret: str | None, *, sealed: bool) -> NewSecret:
         """The stored form of a client's new secret; None makes one. Raises `Problem` when it is too weak."""
         ...

@@ -8,6 +8,7 @@ from app.domain.apply.document import Path
 from app.domain.apply.schema import ClientEntry
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, validate
+from app.domain.client_secrets import MIN_CHOSEN_CHARACTERS
 from app.domain.models import (
     AuthorizationDetailsType,
     Client,
@@ -163,6 +164,15 @@ class Clients:
         except Problem as refusal:
             self.scope.fault((*path, "client_secret"), refusal)
             return False
+        if entry.client_secret is not None and self.scope.run.credentials.is_short_client_secret(
+            entry.client_secret
+        ):
+            self.scope.run.warn(
+                (*path, "client_secret"),
+                f"the secret of {row.client_id} has {len(entry.client_secret)} characters. That is taken only on this "
+                f"machine: a server others reach refuses fewer than {MIN_CHOSEN_CHARACTERS}. Leave it out, and a "
+                "strong one is generated",
+            )
         settings = TenantSettings.model_validate(self.scope.tenant.settings)
         # A secret that is hashed is of no use to a method that signs with it, and the other way round.
         keeps = (row.secret_sealed is not None) == (new.sealed is not None)

@@ -49,6 +49,10 @@ class StoredCredentials:
             return equal(opened, secret.encode("utf-8"))
         return self._client_secrets.verify(secret, client.secret_hash)
 
+    def is_short_client_secret(self, secret: str) -> bool:
+        """Whether this one is accepted only because no other machine reaches this server."""
+        return self._client_secrets.is_short(secret)
+
     def client_secret(self, tenant: Tenant, client_id: str, secret: str | None, *, sealed: bool) -> NewSecret:
         """The stored form of a client's new secret. Raises `Problem` (`client.secret_weak`)."""
         if secret is None:

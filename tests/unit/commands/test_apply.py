@@ -198,6 +198,15 @@ def test_a_secret_for_hs256_is_sealed(apply: Any, services: Services, tenant: Te
     assert "32 bytes" in weak.err
 
 
+def test_a_short_secret_is_not_taken_silently(apply: Any) -> None:
+    """This deployment's base URL is a loopback one, where it is taken at all."""
+    web = {"client_id": "web", "client_secret": "abc", "redirect_uris": ["https://app.example/cb"]}
+    done = apply(clients=[web])
+    assert done.status == 0
+    assert "a server others reach refuses fewer than 32" in done.err
+    assert "Note" not in apply(clients=[web | {"client_secret": SECRET}]).err
+
+
 def test_a_public_client_loses_its_secret(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
     apply(clients=[{"client_id": "web", "token_endpoint_auth_method": "none"}])
