@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -81,6 +82,7 @@ class Worker:
     ) -> None:
         # The same over restarts: Redis remembers every name it ever saw. Workers of one host may share it.
         self.consumer = socket.gethostname()
+        self._name = f"{self.consumer}:{uuid.uuid4()}"
         self._services = services
         self._outbox = outbox or services.outbox
         self._handlers = (
@@ -110,7 +112,7 @@ class Worker:
             else DirectQueue(self._outbox)
         )
         self._jobs = (
-            Job("heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(services.state)),
+            Job("heartbeat", heartbeat.INTERVAL_SECONDS, lambda: heartbeat.beat(services.state, self._name)),
             Job("audit sinks", SINKS_EVERY_SECONDS, self._catch_up_sinks),
             *(Job(name, every, job) for name, every, job in housekeeping.jobs(services, self._appender)),
         )
@@ -136,6 +138,7 @@ class Worker:
             loop.join()
         for left in self._couriers.stop():
             self._attempt("giving back", partial(self._give_back, left))
+        self._attempt("the last heartbeat", partial(heartbeat.end, self._services.state, self._name))
 
     def append_audit(self) -> bool:
         """Append what is on record but not in the chains yet. Gives whether there is more at hand."""

@@ -78,7 +78,7 @@ def test_ready_names_what_fails_and_live_does_not_care(
 
 def test_metrics_tell_requests_backlog_and_worker(http: Http, services: "Services") -> None:
     http.get("/jwks")
-    heartbeat.beat(services.state)
+    heartbeat.beat(services.state, "a worker")
     answer = http.get("/metrics", raw=True)
     assert answer.status_code == 200
     samples = {

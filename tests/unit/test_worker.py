@@ -18,6 +18,7 @@ from app.infra.audit_appender import AuditAppender
 from app.infra.log_tables import OutboxMessage
 from app.infra.outbox import DeliveryFailed, Outbox
 from app.infra.sinks.stdout import StdoutSink
+from app.infra.state import Delete, SetMembers
 from app.kernel import clock
 from app.worker import Worker
 from tests.servers import wait_until
@@ -129,6 +130,17 @@ def test_audit_reaches_chain_and_stdout_promptly(
         assert time.monotonic() - started < 5
     with services.tenancy.session(tenant.id) as session:
         assert audit_chain.verify(session, expected_head=mine()[-1]["hash"]) is None
+
+
+def test_a_worker_that_ends_is_not_taken_for_alive(services: "Services", worker: Worker) -> None:
+    """Nor one that goes on for dead."""
+    services.state.execute(Delete(heartbeat._WORKERS))
+    heartbeat.beat(services.state, "another")
+    with working(worker):
+        soon(lambda: len(services.state.execute(SetMembers(heartbeat._WORKERS)).results[0]) == 2)
+    assert heartbeat.age_seconds(services.state) is not None
+    heartbeat.end(services.state, "another")
+    assert heartbeat.age_seconds(services.state) is None
 
 
 def test_messages_are_delivered_promptly_and_in_order(
