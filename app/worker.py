@@ -10,7 +10,6 @@ import signal
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from app.infra.queue import DirectQueue, Handed, Queue, StreamQueue
 from app.infra.sinks import Sink
 from app.infra.sinks.stdout import StdoutSink
 from app.infra.state import Entry
+from app.kernel import ids
 from app.kernel.errors import Unavailable
 from app.kernel.settings import Settings
 from app.protocols.oauth.backchannel_logout import BackchannelLogout
@@ -82,7 +82,7 @@ class Worker:
     ) -> None:
         # The same over restarts: Redis remembers every name it ever saw. Workers of one host may share it.
         self.consumer = socket.gethostname()
-        self._name = f"{self.consumer}:{uuid.uuid4()}"
+        self._name = f"{self.consumer}:{ids.new_id()}"
         self._services = services
         self._outbox = outbox or services.outbox
         self._handlers = (

@@ -177,9 +177,8 @@ class ClientMetadata(BaseModel):
     @field_validator("redirect_uris", "post_logout_redirect_uris")
     @classmethod
     def _redirects(cls, values: list[str]) -> list[str]:
-        for uri in values:
-            if fault := redirect_uri_fault(uri):
-                raise ValueError(f"{uri}: {fault}")
+        if faults := [f"{uri}: {fault}" for uri in values if (fault := redirect_uri_fault(uri))]:
+            raise ValueError("; ".join(faults))
         return values
 
     @field_validator(

@@ -19,6 +19,7 @@ from app.domain.models import (
 )
 from app.domain.resources import API_SCOPES
 from app.domain.tenants import TenantSettings
+from app.kernel import spelling
 from app.kernel.errors import Problem
 
 _SEALED_METHOD = "client_secret_jwt"
@@ -133,9 +134,14 @@ class Clients:
                 self.scope.fault((*path, "allowed_groups"), f"there is no group {name} {tenant}")
         if scopes := set(metadata.get("scope", "").split()) - {*OPENID_SCOPES, *API_SCOPES}:
             known = {row.name for row in self.scope.rows(ResourceScope, ResourceScope.name, scopes)}
-            for name in sorted(scopes - known):
+            if unknown := sorted(scopes - known):
+                all_rows = self.scope.rows(ResourceScope, ResourceScope.name)
+                all_names = {*OPENID_SCOPES, *API_SCOPES, *(row.name for row in all_rows)}
+            for name in unknown:
                 self.scope.run.warn(
-                    (*path, "scope"), f"no resource {tenant} has the scope {name}: nobody can be granted it"
+                    (*path, "scope"),
+                    f"no resource {tenant} has the scope {name}: nobody can be granted it"
+                    f"{spelling.hint(name, all_names)}",
                 )
 
     def _secret_differs(self, row: Client, method: str, entry: ClientEntry) -> bool:

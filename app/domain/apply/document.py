@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from app.domain.apply import schema
 from app.domain.apply.schema import KEYS, ApplyFile
-from app.domain.client_metadata import DEVICE_CODE, TOKEN_EXCHANGE, ClientMetadata
+from app.domain.apply.sentences import sentence_of
+from app.domain.client_metadata import ClientMetadata
 from app.domain.tenants import TenantSettings
 from app.domain.users import normalize
 from app.infra import yaml
@@ -17,15 +16,6 @@ from app.kernel.errors import Problem
 from app.kernel.uris import canonical_resource
 
 Path = yaml.Path
-
-_GRANT_NAMES = (
-    "authorization_code",
-    "refresh_token",
-    "client_credentials",
-    "implicit",
-    DEVICE_CODE,
-    TOKEN_EXCHANGE,
-)
 
 _NOT_TEXT = (
     "int_type",
@@ -173,7 +163,7 @@ def _validate(value: Any, substituted: set[Path], faults: Faults) -> ApplyFile |
                 _set(value, path, _reread(_at(value, path)))
             return _validate(value, substituted, faults)
         for error in fault.errors():
-            faults.add(error["loc"], sentence_of(error))
+            faults.add(error["loc"], sentence_of(error, ApplyFile))
     for index, tenant in enumerate(_mappings(value, "tenants")):
         if tenant is not None:
             _check_tenant(tenant, ("tenants", index), substituted, faults)
@@ -227,49 +217,7 @@ def _check_model(
                 _check_model(model, said, raw, path, substituted, faults)
                 return
             if error["loc"]:
-                faults.add(where, sentence_of(error))
-
-
-_WANTED = {
-    "model_type": "a mapping (key: value)",
-    "model_attributes_type": "a mapping (key: value)",
-    "dataclass_type": "a mapping (key: value)",
-    "dict_type": "a mapping (key: value)",
-    "list_type": "a list",
-    "string_type": "text",
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-}
-
-
-def sentence_of(error: Any) -> str:
-    """What one of pydantic's errors says, in our words where its own would not help."""
-    if error["type"] == "extra_forbidden":
-        near = _nearest(str(error["loc"][-1]))
-        return "there is no such key" + (f"; did you mean {near}?" if near else "")
-    if error["type"] == "string_pattern_mismatch" and "grant_types" in error["loc"]:
-        return f"one of {', '.join(_GRANT_NAMES)} is wanted, or another grant's URN"
-    if error["type"] == "missing":
-        return "has to be given"
-    if error["type"] in _WANTED:
-        return f"{_WANTED[error['type']]} is wanted"
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _nearest(key: str) -> str | None:
-    """The key that was meant: singular for plural or the other way round, or a hyphen."""
-    slips = (f"{key}s", key.removesuffix("s"), key.replace("-", "_"))
-    return next((slip for slip in slips if slip in _known_keys()), None)
-
-
-@cache
-def _known_keys() -> frozenset[str]:
-    models = (ClientMetadata, TenantSettings, *(m for m in vars(schema).values() if _is_model(m)))
-    return frozenset(name for model in models for name in model.model_fields)
-
-
-def _is_model(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)
+                faults.add(where, sentence_of(error, model))
 
 
 def without_nulls(value: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.domain.apply.changes import TenantScope, differing
-from app.domain.apply.document import Path, sentence_of
+from app.domain.apply.document import Path
 from app.domain.apply.schema import ResourceEntry, ScopeEntry
+from app.domain.apply.sentences import sentence_of
 from app.domain.claims import OPENID_SCOPES, ClaimRule
 from app.domain.models import Resource, ResourceScope
 from app.domain.resources import API_SCOPES

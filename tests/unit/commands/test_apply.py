@@ -207,6 +207,13 @@ def test_a_short_secret_is_not_taken_silently(apply: Any) -> None:
     assert "Note" not in apply(clients=[web | {"client_secret": SECRET}]).err
 
 
+def test_a_scope_nobody_has_is_told_with_the_one_that_was_meant(apply: Any) -> None:
+    web = {"client_id": "web", "redirect_uris": ["https://app.example/cb"], "scope": "openid profil"}
+    done = apply(clients=[web])
+    assert done.status == 0
+    assert "has the scope profil: nobody can be granted it; did you mean profile?" in done.err
+
+
 def test_a_public_client_loses_its_secret(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
     apply(clients=[{"client_id": "web", "token_endpoint_auth_method": "none"}])

@@ -144,5 +144,39 @@ def test_slips_are_told_with_what_is_wanted() -> None:
         "    redirect_uri: [https://a.example/cb]\n    grant_types: [authorisation_code]\n"
     ) == [
         "file:5: tenants[0].clients[0].redirect_uri: there is no such key; did you mean redirect_uris?",
-        f"file:6: tenants[0].clients[0].grant_types[0]: one of {grants} is wanted, or another grant's URN",
+        (
+            f"file:6: tenants[0].clients[0].grant_types[0]: one of {grants} is wanted, or another grant's URN; "
+            "did you mean authorization_code?"
+        ),
     ]
+
+
+def test_misspelt_keys_are_told_with_those_of_their_place() -> None:
+    assert refused(
+        "tenants:\n- slug: default\n  settings:\n    brandng: {}\n    branding: {colours: {brnd: '#123456'}}\n"
+        "  clients:\n  - client_id: web\n    token_endpoint_auth_method: client_secret_basci\n    stat: present\n"
+        "  rolls: []\n"
+    ) == [
+        "file:4: tenants[0].settings.brandng: there is no such key; did you mean branding?",
+        "file:5: tenants[0].settings.branding.colours.brnd: there is no such key; did you mean brand?",
+        (
+            "file:8: tenants[0].clients[0].token_endpoint_auth_method: Input should be 'none', 'client_secret_basic', "
+            "'client_secret_post', 'private_key_jwt', 'client_secret_jwt', 'tls_client_auth' or "
+            "'self_signed_tls_client_auth'; did you mean client_secret_basic?"
+        ),
+        "file:9: tenants[0].clients[0].stat: there is no such key; did you mean state?",
+        "file:10: tenants[0].rolls: there is no such key; did you mean roles?",
+    ]
+
+
+def test_what_belongs_to_a_tenant_is_sent_there() -> None:
+    where = "there is no such key here: it belongs to a tenant (tenants: [{slug: default, ...}])"
+    assert f"file:1: clients: {where}" in refused("clients: []\n")
+
+
+def test_every_bad_redirect_uri_is_told() -> None:
+    (told,) = refused(
+        "tenants: [{slug: a, clients: [{client_id: web, redirect_uris: ['https://a.example/*', 'ftp://b.example']}]}]"
+    )
+    assert "https://a.example/*" in told
+    assert "ftp://b.example" in told
