@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from app.commands import admin, applying, audit, config, doctor, keys, objects, serving, token
+from app.entry import INTERRUPTED
 from app.kernel.errors import ConfigurationError, Problem
 
 REFUSED = 1
@@ -63,7 +64,11 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as fault:
         fault.show()
         return REFUSED
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except click.Abort as stop:
+        if isinstance(stop.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
         return _refuse("Stopped.")
     except ConfigurationError as fault:
         return _refuse(

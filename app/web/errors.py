@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.infra import metrics
 from app.kernel.errors import Problem, Unavailable
+from app.kernel.reasons import REASONS
 from app.protocols.oauth.errors import Case
 from app.web import pages
 from app.web.i18n import later
@@ -165,6 +166,7 @@ def _wants_json() -> bool:
 
 
 def note(reason: str, text: str) -> None:
-    """Log and count a refusal with its reason code, under the request's id."""
+    """Log and count a refusal with its reason code, under the request's id. Without a text, the reason's own."""
     metrics.refused(reason)
-    log.info("refused: %s", text, extra={"request_id": pages.reference(), "reason": reason})
+    said = text or REASONS.get(reason, reason)
+    log.info("refused: %s", said, extra={"request_id": pages.reference(), "reason": reason})

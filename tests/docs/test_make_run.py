@@ -33,6 +33,17 @@ def test_a_port_in_use_is_told_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_the_issuer_is_told_without_the_default_port(tmp_path: Path) -> None:
+    """As discovery has it: clients compare the two."""
+    port = free_port()
+    folder = reader(tmp_path, port)
+    folder.environment["WATCHWORD_BASE_URL"] = "http://localhost:80"
+    with folder.running("scripts/run", f"http://127.0.0.1:{port}{READY_PATH}") as log:
+        said = log.read_text()
+    assert "Issuer     http://localhost\n" in said
+    assert "Discovery  http://localhost/.well-known/openid-configuration\n" in said
+
+
 def test_another_port_is_remembered_in_the_second_terminal(tmp_path: Path) -> None:
     port = free_port()
     folder = reader(tmp_path, port)

@@ -11,6 +11,7 @@ from app.domain.models import Client
 from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.kernel import clock
+from app.kernel.reasons import REASONS
 from app.web.services import Services
 from tests.protocol.browserless import (
     CHALLENGE,
@@ -44,6 +45,16 @@ def refused(http: "Http", **changes: Any) -> dict[str, str]:
     assert set(answer.parameters) <= {"error", "error_description", "state", "iss"}
     assert re.fullmatch(r"[A-Z][\x20\x21\x23-\x5B\x5D-\x7E]+ .*\.", answer.parameters["error_description"])
     return answer.parameters
+
+
+def test_a_refusal_is_logged_in_words(
+    services: Services, tenant: TenantContext, http: "Http", caplog: pytest.LogCaptureFixture
+) -> None:
+    new_public_client(services, tenant)
+    with caplog.at_level("INFO", "watchword"):
+        assert refused(http, response_type="token")["error"] == "unsupported_response_type"
+    (said,) = [r.getMessage() for r in caplog.records if getattr(r, "reason", "") == "request.response_type"]
+    assert said == f"refused: {REASONS['request.response_type']}"
 
 
 class TestSuccess:

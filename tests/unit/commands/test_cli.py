@@ -146,3 +146,22 @@ def test_commands_do_not_linger(watchword: Watchword, tenant: TenantContext) -> 
     started = time.monotonic()
     watchword("user", "list", "--tenant", tenant.slug)
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(("module", "arguments"), [("click", ["--help"]), ("sqlalchemy", ["tenant", "list"])])
+def test_an_interrupt_ends_quietly_from_the_first_moment_on(module: str, arguments: list[str]) -> None:
+    """While the command itself is still being loaded, and while it loads what it needs."""
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from app.entry import main\n"
+        "main()\n"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == ""
