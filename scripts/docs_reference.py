@@ -148,7 +148,7 @@ def _commands() -> str:
         parts.append(f"## {' '.join(path)}\n\n```\n{usage}\n```\n\n{_prose(command.help or '')}\n")
         options = [p for p in command.params if isinstance(p, click.Option)]
         if options:
-            rows = ((f"`{_option(option)}`", option.help or "") for option in options)
+            rows = ((f"`{_option(option)}`", _meaning(option)) for option in options)
             parts.append(_table(("option", "meaning"), rows))
     return _page("Commands", *parts)
 
@@ -159,6 +159,11 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple
         return
     for name in sorted(command.commands):
         yield from _walk(command.commands[name], (*path, name))
+
+
+def _meaning(option: click.Option) -> str:
+    told = option.help or ""
+    return f"{told} Default: `{option.default}`." if option.show_default else told
 
 
 def _option(option: click.Option) -> str:

@@ -17,7 +17,10 @@ def admin() -> None:
 @tenant_option
 @json_option
 def link(*, recover: bool, slug: str, as_json: bool) -> None:
-    """Print a link that makes an administrator: once, within the hour, and audited."""
+    """Print a link that makes an administrator: once, within the hour, and audited.
+
+    A link made earlier works no more. Where there is an administrator already, --recover is needed.
+    """
     from app.domain import admin_links
     from app.infra import audit
 
@@ -30,4 +33,4 @@ def link(*, recover: bool, slug: str, as_json: bool) -> None:
             audit.record(session, event)
     url = f"{tenant.issuer}/first-admin/{token}"
     answer({"url": url, "tenant": tenant.slug}, [url], as_json=as_json)
-    say("Open it within the hour. It works once.")
+    say("Open it within the hour. It works once, and those printed before it no more.")

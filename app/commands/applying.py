@@ -22,7 +22,7 @@ _PICTURES = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"
 
 
 @click.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, metavar="FILE")
 @click.option("--dry-run", is_flag=True, help="Change nothing; exit with 3 when something would change.")
 @click.option("--prune", is_flag=True, help="Delete what the lists of the file do not name.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")

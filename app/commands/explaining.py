@@ -56,9 +56,12 @@ class Explanation:
     """What it is good for, where that is not an API and nothing speaks against it."""
 
     def refuse(self, code: str, detail: str = "") -> None:
-        """Add a reason, once."""
-        if code not in {reason.code for reason in self.reasons}:
+        """Add a reason, once; where it was found without its detail, the detail."""
+        told = {reason.code: at for at, reason in enumerate(self.reasons)}
+        if code not in told:
             self.reasons.append(Reason(code, detail))
+        elif detail and not self.reasons[told[code]].detail:
+            self.reasons[told[code]] = Reason(code, detail)
 
 
 def explain(services: Services, token: str) -> Explanation:

@@ -103,8 +103,13 @@ def _gone() -> Response:
     return errors.error_page(
         404,
         title=later("This link cannot be used"),
-        text=later("It was used before, it has expired, or there is an administrator already."),
-        advice=_("Make a new one on the server with: %(command)s", command=command),
+        text=later(
+            "It was used before, it has expired, a newer one was made, or there is an administrator already."
+        ),
+        advice=_(
+            "Make a new one on the server with: %(command)s (and with --recover, if there is an administrator already)",
+            command=command,
+        ),
         home=pages.url("start"),
         home_label=_("Go to the start page"),
     )

@@ -9,7 +9,7 @@ from app.domain import password_strength
 from app.web.i18n import later
 
 LABELS = (
-    later("Guessed at once"),
+    later("Very easy to guess"),
     later("Easy to guess"),
     later("Could be better"),
     later("Good"),

@@ -92,7 +92,7 @@ def test_a_new_password(tab: Page, site: Site, person: str) -> None:
     tab.fill("#password", "aaaaaaaaaaaaaaa")
     # The button that shows a password is there where scripts run.
     if tab.locator(".reveal:not([hidden])").count():
-        expect(tab.get_by_text("Guessed at once")).to_be_visible()
+        expect(tab.get_by_text("Very easy to guess")).to_be_visible()
     tab.fill("#password", NEXT)
     tab.click("#continue")
     expect(tab.get_by_role("status").first).to_contain_text("Your password was changed")

@@ -123,7 +123,11 @@ def test_a_machine_calls_an_api(reader: ReaderOf, documented: LiveServer, folder
     reading = reader("docs/how-to/machine-to-machine.md")
     machine, api, keyless = reading.documents()
     secret = printed_secret(apply_anew(folder, machine), "nightly-report")
-    ask, introspect = (reading.text(line) for block in reading.page.blocks for line in block.commands)
+    ask, install, introspect = (
+        reading.text(line) for block in reading.page.blocks for line in block.commands
+    )
+    for package in install.partition("pip install ")[2].split():
+        assert f"import {package}" in reading.block("python") or f"from {package}" in reading.block("python")
     answer = json.loads(folder.run(ask.replace("curl", "curl -s").replace("THE-SECRET", secret)).strip())
     assert (answer["token_type"], answer["expires_in"], answer["scope"]) == ("Bearer", 300, "read")
 

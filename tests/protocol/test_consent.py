@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from app.domain.models import Consent, Grant, Resource, ResourceScope
+from app.domain.models import Consent, Grant, Resource, ResourceScope, User
 from app.domain.tenants import TenantContext
 from app.web.services import Services
 from tests.conftest import Http as Browser
@@ -54,6 +54,16 @@ def test_page_shows_who_what_where(person: Person, tenant: TenantContext) -> Non
     assert "Pay &lt;b&gt;" in sensitive
     assert "Read your documents" not in sensitive
     assert "runs on your own computer" not in page.text
+
+
+def test_a_person_without_another_name_is_named_once(
+    person: Person, services: Services, tenant: TenantContext
+) -> None:
+    with services.tenancy.session(tenant.id, write=True) as session:
+        user = session.scalars(select(User)).one()
+        user.email, user.claims = None, {}
+    page = person.sign_in(person.authorize(scope="openid"))
+    assert page.text.count("<bdi>alice</bdi>") == 1
 
 
 def test_loopback_clients_are_warned_about(person: Person, services: Services, tenant: TenantContext) -> None:

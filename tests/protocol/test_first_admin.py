@@ -61,7 +61,10 @@ def test_makes_an_administrator_and_signs_them_in(
 def test_unknown_expired_and_superseded_links(
     http: "Http", services: Services, tenant: TenantContext
 ) -> None:
-    assert http.get("/first-admin/" + "x" * 43).status_code == 404
+    gone = http.get("/first-admin/" + "x" * 43)
+    assert gone.status_code == 404
+    assert "a newer one was made" in gone.text
+    assert "with --recover, if there is an administrator already" in gone.text
     first, second = link(services, tenant), link(services, tenant)
     assert http.get(first).status_code == 404
     assert http.get(second).status_code == 200

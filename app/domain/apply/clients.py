@@ -160,6 +160,10 @@ class Clients:
         if method not in SECRET_METHODS:
             if entry.client_secret is not None:
                 self.scope.run.warn((*path, "client_secret"), f"a client of {method} has no use for a secret")
+            elif row.secret_hash is not None or row.secret_sealed is not None:
+                self.scope.run.warn(
+                    path, f"the secret of {row.client_id} works no more: it authenticates with {method}"
+                )
             row.secret_hash = row.secret_sealed = None
             self.scope.run.credentials.retire_client_secret(row, 0)
             return True

@@ -216,7 +216,8 @@ def test_a_scope_nobody_has_is_told_with_the_one_that_was_meant(apply: Any) -> N
 
 def test_a_public_client_loses_its_secret(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
-    apply(clients=[{"client_id": "web", "token_endpoint_auth_method": "none"}])
+    done = apply(clients=[{"client_id": "web", "token_endpoint_auth_method": "none"}])
+    assert "the secret of web works no more: it authenticates with none" in done.err
     client = services.clients.get(tenant.id, "web")
     assert client is not None
     assert client.is_public

@@ -32,7 +32,7 @@ def told(done: Done, subject: str) -> str:
 
 
 def test_a_sound_deployment(doctor: Any, services: Services) -> None:
-    heartbeat.beat(services.state)
+    heartbeat.beat(services.state, "a worker")
     done = doctor()
     assert (done.status, broken(done)) == (0, [])
     assert "opens what is sealed" in told(done, "master key")

@@ -141,8 +141,10 @@ def test_every_way_of_taking_it_back_is_told(
         marks.revoke_session(session, tenant.id, "browser", clock.after(300))
         marks.revoke_user(session, tenant.id, subject.user_id)
         marks.revoke_client(session, tenant.id, "web")
-    told = codes_of(watchword("token", "explain", tokens["access_token"], "--json").json)
+    explained = watchword("token", "explain", tokens["access_token"], "--json").json
+    told = codes_of(explained)
     assert told == ["token.revoked", "grant.revoked", "session.revoked", "user.epoch", "client.epoch"]
+    assert "by_test" in explained["reasons"][1]["detail"], "why, once and with its detail"
 
 
 def test_people_and_clients_that_are_gone(
