@@ -17,6 +17,7 @@ from app.domain.apply.resources import Resources
 from app.domain.apply.schema import ApplyFile, Entry, TenantEntry
 from app.domain.models import Tenant, User
 from app.infra import audit
+from app.kernel import spelling
 from app.kernel.errors import Problem
 
 
@@ -98,6 +99,10 @@ def _delete_tenant(run: Pass, tenant: Tenant, path: Path) -> None:
 def _present(run: Pass, tenant: Tenant | None, entry: TenantEntry, path: Path) -> TenantScope:
     """The tenant as the file wants it. Raises `Problem` when it cannot be made so."""
     if tenant is None:
+        if run.via == "apply":
+            # A slip of the pen makes one as well.
+            meant = spelling.hint(entry.slug, run.session.scalars(select(Tenant.slug)))
+            run.warn((*path, "slug"), f"there is no tenant {entry.slug} yet: this file creates it{meant}")
         made = tenants.create(
             run.session,
             slug=entry.slug,

@@ -383,6 +383,23 @@ def test_a_new_tenant_has_roles_and_keys_and_can_be_deleted(
     assert "cannot be deleted" in kept.err
 
 
+def test_a_tenant_the_file_creates_is_pointed_out(
+    apply: Any, services: Services, tenant: TenantContext
+) -> None:
+    """As likely as not its slug is a slip."""
+    from app.domain.first_start import ensure_default_tenant
+
+    ensure_default_tenant(services.tenancy, services.keyring)
+    slip = f"{tenant.slug}x"
+    told = f"there is no tenant {slip} yet: this file creates it; did you mean {tenant.slug}?"
+    assert told in apply("--dry-run", slug=slip).err
+    done = apply(slug=slip)
+    assert told in done.err
+    assert f"+ tenant {slip}" in done.out
+    assert apply(slug=slip).err == ""
+    assert apply(slug=slip, state="absent").status == 0
+
+
 def test_every_change_is_on_record(apply: Any, services: Services, tenant: TenantContext) -> None:
     apply(**EXAMPLE)
     with services.tenancy.session(tenant.id) as session:
