@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.infra import filter_check
+from app.infra.page_slots import give_way
 from app.infra.turns import BEGIN as BEGIN_IMMEDIATE
 from app.infra.turns import Turns
 from app.kernel.errors import ConfigurationError, Unavailable
@@ -114,17 +115,20 @@ def is_outage(fault: DBAPIError) -> bool:
     return isinstance(fault.orig, psycopg.OperationalError)
 
 
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(BEGIN_OPTION) == BEGIN_IMMEDIATE)
+
+
 def _begin(turns: Turns, connection: Connection) -> None:
-    statement = connection.get_execution_options().get(BEGIN_OPTION, "BEGIN")
-    if statement != BEGIN_IMMEDIATE:
-        connection.exec_driver_sql(statement)
+    if not _writes(connection):
+        connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN"))
         return
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
 
     def begin() -> None:
         try:
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(BEGIN_IMMEDIATE)
         except DBAPIError as fault:
             raise (fault.orig or fault) from fault
 
@@ -141,6 +145,12 @@ def _prepare_sqlite(engine: Engine) -> None:
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        # Not while others wait for this one to be done with writing.
+        if statement == BEGIN_IMMEDIATE or not _writes(connection):
+            give_way()
 
 
 def _make_folder(folder: Path) -> None:

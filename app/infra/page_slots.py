@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.kernel.errors import Unavailable
@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 0.1
 """Whoever holds a slot for longer, several times what a page takes, does not hold up others any more."""
 
 _mine = threading.local()
+_yield: Callable[[], None] | None = getattr(os, "sched_yield", None)
+"""Not every system has it."""
 
 
 class Busy(Unavailable):
@@ -142,6 +144,14 @@ def let_go() -> Iterator[None]:
         return
     with slot[0].let_go():
         yield
+
+
+def give_way() -> None:
+    """Let whoever waits for this core go first, if this thread makes a page: called now and then where storage is a
+    file, so that nothing else makes a page pause. The scheduler interrupts a thread every four milliseconds only, and
+    those that read requests off the network and need a fraction of one are often behind it on the same core."""
+    if _yield is not None and getattr(_mine, "slot", None) is not None:
+        _yield()
 
 
 def rest_until(moment: float) -> None:

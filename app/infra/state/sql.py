@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from app.infra.state import REPEATABLE, Entry, Op, Outcome, Replay, sql_statements, wire
+from app.infra.page_slots import give_way
+from app.infra.state import REPEATABLE, Entry, Op, Outcome, Replay, checkpoints, sql_statements, wire
+from app.infra.state.checkpoints import Checkpoints
 from app.infra.state.sql_statements import Run
 from app.infra.state.sql_tables import create_schema
 from app.infra.turns import Turns
@@ -64,6 +66,7 @@ def _connect_sqlite(database: str) -> sqlite3.Connection:
     thread that is just ending: where the thread is the web server's own, Python 3.11 crashes."""
     driver = sqlite3.connect(database, timeout=_WAIT_SECONDS, check_same_thread=False)
     _prepare_sqlite(driver)
+    driver.execute(f"PRAGMA wal_autocheckpoint={checkpoints.PAGES_AT_MOST}")
     return driver
 
 
@@ -106,6 +109,7 @@ class SqlState:
         self._pid = os.getpid()
         self._local = threading.local()
         self._turns = Turns(_WAIT_SECONDS)
+        self._checkpoints = None if self._file is None else Checkpoints(self._file)
         self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._generation = 0
         self._trusted_generation = -1
@@ -121,6 +125,8 @@ class SqlState:
         """See `StateStore.execute`. A batch that is safe to repeat is sent once more when its connection breaks."""
         if not operations:
             return Outcome(())
+        if self._sqlite:
+            give_way()
         held = self._held()
         try:
             return self._run(held, operations)
@@ -217,6 +223,8 @@ class SqlState:
     def close(self) -> None:
         """Close every thread's connection."""
         self._generation += 1
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         for held in list(self._all):
             held.close()
 
@@ -251,6 +259,8 @@ class SqlState:
             raise _unavailable(fault) from fault
         self._all.add(held)
         self._local.held, self._local.generation = held, generation
+        if self._checkpoints is not None:
+            self._checkpoints.start()
         return held
 
     def _prepare(self, held: _Held, generation: int) -> None:

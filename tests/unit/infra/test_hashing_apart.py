@@ -35,6 +35,16 @@ def pid_of(process: HashingProcess) -> int:
     return process._process.pid
 
 
+def test_it_is_in_a_session_of_its_own_which_steps_back(process: HashingProcess) -> None:
+    """Sessions share a core before processes do, where the system has that."""
+    process(QUESTION)
+    pid = pid_of(process)
+    assert os.getsid(pid) == pid
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        assert group.read_text().split()[1:] == ["nice", str(NICENESS)]
+
+
 def test_the_same_as_here() -> None:
     """Whatever a password is made of: quotes, line ends of other scripts, and half a character where only the hash of
     another system is compared."""

@@ -5,12 +5,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from app.infra import page_slots
+from app.infra.database import IMMEDIATE, make_engine
 from app.infra.hashing.answers import Question, Verdict
-from app.infra.page_slots import Busy, PageSlots, let_go, rest_until
+from app.infra.page_slots import Busy, PageSlots, give_way, let_go, rest_until
 from app.infra.passwords.pool import Pool
+from app.infra.state import Get, Key
+from app.infra.state.sql import embedded
 
 LONG = 30.0
 
@@ -181,3 +187,36 @@ def test_in_a_forked_child_nobody_is_there() -> None:
             with slots.held():
                 os._exit(0 if len(slots._at_work) == 1 else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_page_gives_way_at_storage_and_nobody_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading, and before writing; not while others wait for the file."""
+    given = []
+    monkeypatch.setattr(page_slots, "_yield", lambda: given.append(threading.get_ident()))
+    engine, state = make_engine(f"sqlite:///{tmp_path / 'a.db'}"), embedded(tmp_path)
+
+    def count(work: Callable[[], object]) -> int:
+        given.clear()
+        work()
+        return len(given)
+
+    def read() -> None:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def write() -> None:
+        with engine.connect().execution_options(**IMMEDIATE) as connection, connection.begin():
+            connection.execute(text("CREATE TABLE IF NOT EXISTS t (x)"))
+            connection.execute(text("INSERT INTO t VALUES (1)"))
+
+    def keep() -> None:
+        state.execute(Get(Key("t", "x", "1")))
+
+    works: list[Callable[[], object]] = [give_way, read, write, keep]
+    assert [count(work) for work in works] == [0, 0, 0, 0]
+    with PageSlots(1, room=1).held():
+        assert [count(work) for work in works] == [1, 2, 1, 1]
+    state.close()
+    engine.dispose()

@@ -1,0 +1,70 @@
+"""Copies the write-ahead log of a SQLite file back into it, in a thread of its own.
+
+By itself SQLite does so after every thousand pages, and whoever commits just then waits for the copying and for the
+disk: milliseconds, where a request for a token takes one.
+"""
+
+import logging
+import sqlite3
+import threading
+import weakref
+from pathlib import Path
+
+EVERY_SECONDS = 1.0
+PAGES_AT_MOST = 20_000
+"""With so many pages in the log (80 MB) whoever commits copies them after all: this thread must have ended."""
+_CLOSING_SECONDS = 5.0
+
+log = logging.getLogger("watchword.state")
+
+
+class Checkpoints:
+    """One for each file and process. Starts with the first connection, so that it happens after a fork."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        weakref.finalize(self, self._over.set)
+
+    def start(self) -> None:
+        """Begin, unless that was done."""
+        with self._starting:
+            if self._thread is None and not self._over.is_set():
+                self._thread = threading.Thread(
+                    target=_keep_short, args=(self._file, self._over), name="checkpoints", daemon=True
+                )
+                self._thread.start()
+
+    def close(self) -> None:
+        """End, after the copying under way."""
+        self._over.set()
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(_CLOSING_SECONDS)
+
+
+def _keep_short(file: Path, over: threading.Event) -> None:
+    written = 0
+    write_ahead = file.with_name(file.name + "-wal")
+    while not over.wait(EVERY_SECONDS):
+        try:
+            changed = write_ahead.stat().st_mtime_ns
+            if changed != written:
+                copy_back(file)
+            written = changed
+        except (OSError, sqlite3.Error) as fault:
+            # The file may just be exchanged or deleted. Those who use it find out by themselves.
+            log.info("no checkpoint: %s", fault)
+
+
+def copy_back(file: Path) -> None:
+    """What the log holds and nobody reads any more. Raises `sqlite3.Error`. Connected anew each time: the file may
+    have been exchanged, and one that is gone is not made."""
+    driver = sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)
+    try:
+        driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    finally:
+        driver.close()
