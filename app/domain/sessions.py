@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -52,6 +53,9 @@ class BrowserSession:
     secret_hash: str = field(default="", repr=False)
     stored: bytes = field(default=b"", repr=False, compare=False)
     """As it was read, so that a change is made only to what was seen."""
+    beside: int = field(default=0, repr=False, compare=False)
+    """How many sessions their person had when it began, itself and those that are over among them; 0: it did not begin
+    just now."""
 
 
 class Sessions:
@@ -90,9 +94,13 @@ class Sessions:
             secret_hash=lookup_hash(secret),
         )
         session = replace(session, stored=_encode(session))
-        index = SetAdd(_index(tenant.id, user_id), session.sid, tenant.settings.sessions.absolute_seconds)
-        self._state.execute(Put(_key(tenant.id, session.sid), session.stored, _ttl(tenant, session)), index)
-        return session, _cookie(session, secret)
+        index = _index(tenant.id, user_id)
+        *_, members = self._state.execute(
+            Put(_key(tenant.id, session.sid), session.stored, _ttl(tenant, session)),
+            SetAdd(index, session.sid, tenant.settings.sessions.absolute_seconds),
+            SetMembers(index),
+        ).results
+        return replace(session, beside=len(members)), _cookie(session, secret)
 
     def get(self, tenant: TenantContext, cookie: str | None, *, ip: str = "") -> BrowserSession | None:
         """The session a browser's cookie is of, or None when there is none any more. Counts as activity.
@@ -189,11 +197,16 @@ class Sessions:
         """
         if client_id in session.clients:
             return session
+        return self._change(tenant, session, partial(_with_client, client_id)) or session
 
-        def change(old: BrowserSession) -> BrowserSession:
-            return old if client_id in old.clients else replace(old, clients=(*old.clients, client_id))
+    def adding_client(self, tenant: TenantContext, session: BrowserSession, client_id: str) -> Op | None:
+        """The same as an operation, to go in a trip with others; None where nothing is to be remembered.
 
-        return self._change(tenant, session, change) or session
+        It gives whether the session was still as it was seen. Where it was not, `add_client` looks again.
+        """
+        if client_id in session.clients:
+            return None
+        return _writing(tenant, session, _with_client(client_id, session))[0]
 
     def end(self, database: Session, tenant: TenantContext, session: BrowserSession) -> None:
         """Sign the browser out, in the caller's transaction: once that commits, nothing brings the session back.
@@ -222,10 +235,10 @@ class Sessions:
     def make_room(
         self, database: Session, tenant: TenantContext, newest: BrowserSession
     ) -> list[BrowserSession]:
-        """End a person's oldest sessions beyond `sessions.max_active`, after `newest` began. Gives those that ended."""
+        """End a person's oldest sessions beyond `sessions.max_active`, if `newest` began just now. Gives those that
+        ended."""
         most = tenant.settings.sessions.max_active
-        (members,) = self._state.execute(SetMembers(_index(tenant.id, newest.user_id))).results
-        if len(members) <= most:  # those that are over among them
+        if newest.beside <= most:
             return []
         others = [s for s in self.of_user(tenant, newest.user_id) if s.sid != newest.sid]
         others.sort(key=lambda session: session.created_at, reverse=True)
@@ -262,6 +275,12 @@ class Sessions:
                 return changed
             seen = self.find(tenant, session.sid, session.user_id)
         return None
+
+
+def _with_client(client_id: str, session: BrowserSession) -> BrowserSession:
+    if client_id in session.clients:
+        return session
+    return replace(session, clients=(*session.clients, client_id))
 
 
 def _key(tenant_id: str, session_id: str) -> Key:
@@ -332,7 +351,7 @@ def _writing(
 
 def _encode(session: BrowserSession) -> bytes:
     content = asdict(session)
-    del content["stored"]
+    del content["stored"], content["beside"]
     for name in _INSTANTS:
         content[name] = content[name].timestamp()
     return json.dumps(content, separators=(",", ":")).encode()

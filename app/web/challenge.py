@@ -237,8 +237,10 @@ def _granted(step: Step, seat: _Seat, session: BrowserSession) -> Granted | None
             return None
         record = oauth.code_record(where, step.asked, session, *written)
     code, store = codes.new(where.id, record)
-    parts.state.execute(store)
-    parts.sessions.add_client(where, session, step.client.client_id)
+    took_part = parts.sessions.adding_client(where, session, step.client.client_id)
+    results = parts.state.execute(store, *([took_part] if took_part else [])).results
+    if not results[-1]:
+        parts.sessions.add_client(where, session, step.client.client_id)
     left = (session.expires_at - clock.now()).total_seconds()
     device = Devices(parts.vault).seal(where.id, seat.at.device, step.holder)
     # What was shown for this request counts for no other.

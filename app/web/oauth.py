@@ -184,8 +184,7 @@ def complete(
             if outcome.refused is not None:
                 raise refusals.PUSHED_SPENT()
     # Signing may have to make a key, which takes a transaction of its own.
-    parameters = _answered(where, asked, client, record, issuance)
-    parts.sessions.add_client(where, session, client.client_id)
+    parameters = _answered(where, asked, client, session, record, issuance)
     return responses.send(responses.address_of(asked, where, parts.keyring), parameters)
 
 
@@ -299,10 +298,12 @@ def _answered(
     where: TenantContext,
     asked: AuthorizationRequest,
     client: ClientRecord,
+    session: BrowserSession,
     record: CodeRecord,
     issuance: Issuance | None,
 ) -> list[tuple[str, str]]:
-    """The parameters of the answer, once what they stand for is in the state store."""
+    """The parameters of the answer, once what they stand for is in the state store, and that the client took part in
+    the session."""
     parts, code = pages.services(), None
     trip = Trip(parts.state)
     for noted in uses(where.id, client):
@@ -317,7 +318,11 @@ def _answered(
         parameters += front_channel.answer(
             asked, issuance, issuance.subject, parts.keyring, resources, trip, code
         )
-    trip.go()
+    took_part = parts.sessions.adding_client(where, session, client.client_id)
+    place = trip.add(took_part) if took_part is not None else None
+    results = trip.go()
+    if place is not None and not results[place]:
+        parts.sessions.add_client(where, session, client.client_id)
     return parameters
 
 

@@ -179,6 +179,35 @@ def test_clients_that_took_part_are_remembered_together(sessions: Sessions, tena
     assert sessions.add_client(tenant, found, "client-0") is found
 
 
+def test_a_client_is_remembered_in_a_trip_with_others(
+    sessions: Sessions, tenant: TenantContext, services: Services
+) -> None:
+    """Whoever comes second with what they saw hears of it, and loses nothing by looking again."""
+    session, cookie = sign_in(sessions, tenant)
+    first, second = (sessions.adding_client(tenant, session, name) for name in ("one", "two"))
+    assert first is not None
+    assert second is not None
+    assert services.state.execute(first, second).results == (True, False)
+    sessions.add_client(tenant, session, "two")
+    found = sessions.get(tenant, cookie)
+    assert found is not None
+    assert found.clients == ("one", "two")
+    assert sessions.adding_client(tenant, found, "one") is None
+
+
+def test_a_session_that_goes_on_crowds_nobody_out(
+    sessions: Sessions, tenant: TenantContext, services: Services
+) -> None:
+    """Room is made when a session begins, not when its person signs in to it again."""
+    session, _ = sign_in(sessions, tenant)
+    sign_in(sessions, tenant)
+    again = sessions.rotate(tenant, session)
+    assert again is not None
+    one = within(tenant, SessionSettings(max_active=1))
+    with services.tenancy.session(tenant.id, write=True) as database:
+        assert sessions.make_room(database, one, again[0]) == []
+
+
 def test_signing_out_is_for_good(sessions: Sessions, tenant: TenantContext, services: Services) -> None:
     session, cookie = sign_in(sessions, tenant)
     with services.tenancy.session(tenant.id, write=True) as database:
