@@ -39,6 +39,9 @@ GRANT_TYPE_PATTERN = (
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
 """Mutual TLS (RFC 8705 section 2), for deployments where certificates of clients arrive."""
+_FAULTS_TOLD = 5
+"""So many of a list are told at once; there may be a hundred."""
+
 SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
 PROFILES = ("oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing")
 """What each of them demands: `protocols.oauth.profiles`."""
@@ -178,7 +181,8 @@ class ClientMetadata(BaseModel):
     @classmethod
     def _redirects(cls, values: list[str]) -> list[str]:
         if faults := [f"{uri}: {fault}" for uri in values if (fault := redirect_uri_fault(uri))]:
-            raise ValueError("; ".join(faults))
+            more = f"; and {len(faults) - _FAULTS_TOLD} more" if len(faults) > _FAULTS_TOLD else ""
+            raise ValueError("; ".join(faults[:_FAULTS_TOLD]) + more)
         return values
 
     @field_validator(

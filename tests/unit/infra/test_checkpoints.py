@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.infra.state import Key, Put
+from app.infra.state import Key, Put, checkpoints
 from app.infra.state.checkpoints import copy_back
 from app.infra.state.sql import embedded
 
@@ -44,6 +44,33 @@ def test_a_store_in_use_starts_it_and_closing_ends_it(tmp_path: Path) -> None:
     assert thread.is_alive()
     store.close()
     assert not thread.is_alive()
+
+
+def test_the_log_begins_anew_while_others_go_on_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without holding them up for a moment, it would get longer and longer."""
+    monkeypatch.setattr(checkpoints, "PAGES", 200)
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.02)
+    store, written = embedded(tmp_path), 0
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        store.execute(Put(Key("t", "page", str(written % 50)), bytes(4000), 60))
+        written += 1
+    length = (tmp_path / "state.db-wal").stat().st_size
+    store.close()
+    assert length < written * 4096 / 2
+
+
+def test_a_store_that_was_closed_and_is_used_again_has_one_again(tmp_path: Path) -> None:
+    store = embedded(tmp_path)
+    store.execute(Put(Key("t", "x", "1"), b"x", 60))
+    store.close()
+    store.execute(Put(Key("t", "x", "1"), b"x", 60))
+    assert store._checkpoints is not None
+    assert store._checkpoints._thread is not None
+    assert store._checkpoints._thread.is_alive()
+    store.close()
 
 
 def test_a_file_that_is_gone_is_not_made(tmp_path: Path) -> None:

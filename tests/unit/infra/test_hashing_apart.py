@@ -45,6 +45,36 @@ def test_it_is_in_a_session_of_its_own_which_steps_back(process: HashingProcess)
         assert group.read_text().split()[1:] == ["nice", str(NICENESS)]
 
 
+def test_it_tries_again_where_the_system_is_asked_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a session of its own would make it the equal of all that answers."""
+    said = []
+
+    class Group:
+        def write_text(self, text: str) -> None:
+            said.append(text)
+            if len(said) < 3:
+                raise BlockingIOError
+
+    monkeypatch.setattr(apart, "_AUTOGROUP", Group())
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(os, "setsid", lambda: None)
+    apart._step_back()
+    assert said == [str(NICENESS)] * 3
+
+
+def test_it_says_nothing_of_a_session_that_is_not_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def is_leader() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(apart, "_AUTOGROUP", tmp_path / "autogroup")
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(os, "setsid", is_leader)
+    apart._step_back()
+    assert not (tmp_path / "autogroup").exists()
+
+
 def test_the_same_as_here() -> None:
     """Whatever a password is made of: quotes, line ends of other scripts, and half a character where only the hash of
     another system is compared."""
