@@ -8,7 +8,6 @@ low priority keeps nothing from anybody.
 import json
 import logging
 import os
-import random
 import secrets
 import select
 import signal
@@ -127,7 +126,7 @@ def _step_back() -> None:
             _AUTOGROUP.write_text(str(NICENESS))
         except BlockingIOError:
             # The system takes one such word in a tenth of a second, whoever says it; several of us start at once.
-            time.sleep(0.1 + random.random() / 10)  # noqa: S311 -- to be out of step with others, nothing more
+            time.sleep(0.1 + secrets.randbelow(100) / 1000)
         except OSError:
             return
         else:
