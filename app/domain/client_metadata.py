@@ -39,9 +39,6 @@ GRANT_TYPE_PATTERN = (
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 TLS_METHODS = ("tls_client_auth", "self_signed_tls_client_auth")
 """Mutual TLS (RFC 8705 section 2), for deployments where certificates of clients arrive."""
-_FAULTS_TOLD = 5
-"""So many of a list are told at once; there may be a hundred."""
-
 SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
 PROFILES = ("oauth2.1", "oidc-legacy", "fapi2-security", "fapi2-message-signing")
 """What each of them demands: `protocols.oauth.profiles`."""
@@ -49,6 +46,8 @@ LEGACY_RESPONSE_TYPES = ("id_token", "id_token token", "code id_token", "code to
 """With tokens in the front channel (OAuth 2.0 Multiple Response Type Encoding Practices section 3 and 5)."""
 STORED: Mapping[str, Any] = MappingProxyType({})
 """The context to read stored metadata in: members that contradict each other are refused at registration alone."""
+_FAULTS_TOLD = 5
+"""So many of a list are told at once; there may be a hundred."""
 REQUEST_OBJECT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 SIGNING_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 CERTIFICATE_SUBJECTS = (

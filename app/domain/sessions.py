@@ -235,10 +235,10 @@ class Sessions:
     def make_room(
         self, database: Session, tenant: TenantContext, newest: BrowserSession
     ) -> list[BrowserSession]:
-        """End a person's oldest sessions beyond `sessions.max_active`, if `newest` began just now. Gives those that
-        ended."""
+        """End a person's oldest sessions beyond `sessions.max_active`, after they signed in to `newest`. Gives those
+        that ended."""
         most = tenant.settings.sessions.max_active
-        if newest.beside <= most:
+        if 0 < newest.beside <= most:
             return []
         others = [s for s in self.of_user(tenant, newest.user_id) if s.sid != newest.sid]
         others.sort(key=lambda session: session.created_at, reverse=True)
@@ -344,7 +344,7 @@ def _ttl(tenant: TenantContext, session: BrowserSession) -> int:
 def _writing(
     tenant: TenantContext, seen: BrowserSession, changed: BrowserSession
 ) -> tuple[Op, BrowserSession]:
-    changed = replace(changed, stored=_encode(changed))
+    changed = replace(changed, stored=_encode(changed), beside=0)
     operation = Replace(_key(tenant.id, changed.sid), seen.stored, changed.stored, _ttl(tenant, changed))
     return operation, changed
 

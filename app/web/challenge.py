@@ -23,6 +23,7 @@ from app.protocols.login.engine import Done, Need, Refuse
 from app.protocols.login.factors.outcome import Blocked, Failed, Origin, Verified
 from app.protocols.login.interactions import Interaction, Shown
 from app.protocols.oauth.challenges import Granted, More, Outcome, Page, Refused, Step, Typed, Wait
+from app.protocols.oauth.trip import Trip
 from app.web import (
     email_sign_in,
     factor_pages,
@@ -237,10 +238,9 @@ def _granted(step: Step, seat: _Seat, session: BrowserSession) -> Granted | None
             return None
         record = oauth.code_record(where, step.asked, session, *written)
     code, store = codes.new(where.id, record)
-    took_part = parts.sessions.adding_client(where, session, step.client.client_id)
-    results = parts.state.execute(store, *([took_part] if took_part else [])).results
-    if not results[-1]:
-        parts.sessions.add_client(where, session, step.client.client_id)
+    trip = Trip(parts.state)
+    trip.add(store)
+    oauth.send(trip, where, session, step.client)
     left = (session.expires_at - clock.now()).total_seconds()
     device = Devices(parts.vault).seal(where.id, seat.at.device, step.holder)
     # What was shown for this request counts for no other.

@@ -318,12 +318,18 @@ def _answered(
         parameters += front_channel.answer(
             asked, issuance, issuance.subject, parts.keyring, resources, trip, code
         )
-    took_part = parts.sessions.adding_client(where, session, client.client_id)
+    send(trip, where, session, client)
+    return parameters
+
+
+def send(trip: Trip, where: TenantContext, session: BrowserSession, client: ClientRecord) -> None:
+    """Go on a trip, and remember on it that the client took part in the session."""
+    sessions = pages.services().sessions
+    took_part = sessions.adding_client(where, session, client.client_id)
     place = trip.add(took_part) if took_part is not None else None
     results = trip.go()
     if place is not None and not results[place]:
-        parts.sessions.add_client(where, session, client.client_id)
-    return parameters
+        sessions.add_client(where, session, client.client_id)
 
 
 def code_record(

@@ -67,8 +67,14 @@ class World:
     dead_letter_id: int
     admin_link: str
     logout_handle: str
-    interaction_id: str
     factor_id: str
+
+    @property
+    def interaction_id(self) -> str:
+        """A new one of A's browser, at its page: it lives for ten minutes, the world longer."""
+        waiting = self.a.http.get("/authorize", query=browserless.request(TWIN, prompt="login"))
+        self.a.http.get(waiting.headers["Location"], raw=True)
+        return waiting.headers["Location"].rpartition("/")[2]
 
     @property
     def session_id(self) -> str:
@@ -139,8 +145,6 @@ def world(_shared_services: Services) -> World:
     claim = next(c for c in services.outbox.claim(a.tenant.id) if c.topic == "news")
     services.outbox.failed(claim, DeliveryFailed(MARK, permanent=True))
     posted = a.http.post("/logout", form={"client_id": TWIN})
-    waiting = a.http.get("/authorize", query=browserless.request(TWIN, prompt="login"))
-    a.http.get(waiting.headers["Location"], raw=True)
     return World(
         a,
         b,
@@ -149,7 +153,6 @@ def world(_shared_services: Services) -> World:
         dead_letter_id=claim.id,
         admin_link=link,
         logout_handle=posted.headers["Location"].rpartition("/")[2],
-        interaction_id=waiting.headers["Location"].rpartition("/")[2],
         factor_id=factor_id,
     )
 
@@ -472,7 +475,8 @@ def remove_factor(world: World) -> list[TestResponse]:
 
 def sign_in_link(world: World) -> list[TestResponse]:
     """A link of A's interaction, whatever its secret, is none at B."""
-    answer = world.thief().get(f"/interaction/{world.interaction_id}/email/{'x' * 43}")
+    path = f"/interaction/{world.interaction_id}/email/{'x' * 43}"
+    answer = world.thief().get(path)
     assert "Nobody was signed in" in answer.text
     return [answer]
 

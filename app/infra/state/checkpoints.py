@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 EVERY_SECONDS = 1.0
@@ -24,29 +25,31 @@ log = logging.getLogger("watchword.state")
 
 
 class Checkpoints:
-    """One for each file and process. Starts with the first connection, so that it happens after a fork."""
+    """One for each file and process. Starts with a connection, so that it happens after a fork."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        weakref.finalize(self, _end, os.getpid(), self._over)
+        self._end: Callable[[], object] = lambda: None
+        self._changing = threading.Lock()
 
     def start(self) -> None:
         """Begin, unless that was done."""
-        with self._starting:
-            if self._thread is None and not self._over.is_set():
-                self._thread = threading.Thread(
-                    target=_keep_short, args=(self._file, self._over), name="checkpoints", daemon=True
-                )
-                self._thread.start()
+        with self._changing:
+            if self._thread is not None:
+                return
+            over = threading.Event()
+            self._end = weakref.finalize(self, _end, os.getpid(), over)
+            self._thread = threading.Thread(
+                target=_keep_short, args=(self._file, over), name="checkpoints", daemon=True
+            )
+            self._thread.start()
 
     def close(self) -> None:
         """End, after the copying under way."""
-        self._over.set()
-        with self._starting:
+        with self._changing:
             thread, self._thread = self._thread, None
+            self._end()
         if thread is not None:
             thread.join(_CLOSING_SECONDS)
 

@@ -223,9 +223,8 @@ class SqlState:
     def close(self) -> None:
         """Close every thread's connection."""
         self._generation += 1
-        if self._file is not None and self._checkpoints is not None:
+        if self._checkpoints is not None:
             self._checkpoints.close()
-            self._checkpoints = Checkpoints(self._file)
         for held in list(self._all):
             held.close()
 

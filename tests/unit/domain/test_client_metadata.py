@@ -47,6 +47,15 @@ def test_web_loopback_and_private_use_redirect_uris_are_accepted(uri: str) -> No
     assert validate({"redirect_uris": [uri]})["redirect_uris"] == [uri]
 
 
+def test_every_bad_redirect_uri_is_told_up_to_a_handful() -> None:
+    bad = [f"http://{number}.example/cb" for number in range(8)]
+    with pytest.raises(Problem) as told:
+        validate({"redirect_uris": [*WEB["redirect_uris"], *bad]})
+    said = str(told.value)
+    assert [uri in said for uri in bad] == [True] * 5 + [False] * 3
+    assert "and 3 more" in said
+
+
 @pytest.mark.parametrize(
     ("metadata", "word"),
     [

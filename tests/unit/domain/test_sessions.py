@@ -195,17 +195,19 @@ def test_a_client_is_remembered_in_a_trip_with_others(
     assert sessions.adding_client(tenant, found, "one") is None
 
 
-def test_a_session_that_goes_on_crowds_nobody_out(
+def test_a_lower_limit_holds_at_the_next_sign_in(
     sessions: Sessions, tenant: TenantContext, services: Services
 ) -> None:
-    """Room is made when a session begins, not when its person signs in to it again."""
+    """Also where that goes on in a session there was."""
     session, _ = sign_in(sessions, tenant)
-    sign_in(sessions, tenant)
+    _, other = sign_in(sessions, tenant)
     again = sessions.rotate(tenant, session)
     assert again is not None
     one = within(tenant, SessionSettings(max_active=1))
     with services.tenancy.session(tenant.id, write=True) as database:
-        assert sessions.make_room(database, one, again[0]) == []
+        assert len(sessions.make_room(database, one, again[0])) == 1
+    assert sessions.get(one, other) is None
+    assert sessions.get(one, again[1]) is not None
 
 
 def test_signing_out_is_for_good(sessions: Sessions, tenant: TenantContext, services: Services) -> None:
