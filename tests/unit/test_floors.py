@@ -41,6 +41,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "redis": ("infra.state",),
     "alembic": ("infra.migrations",),
     "argon2": ("infra.hashing",),
+    "nacl": ("infra.hashing",),
     "bcrypt": ("infra.hashing",),
     "psycopg": ("infra.database", "infra.state"),
     "prometheus_client": ("infra.metrics",),

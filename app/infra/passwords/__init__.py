@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.infra.hashing import schemes
-from app.infra.hashing.answers import Question, Verdict, answer, is_own, unmatchable
+from app.infra.hashing.answers import Question, Verdict, answer
 from app.infra.hashing.apart import HashingProcess
+from app.infra.hashing.own import is_own, unmatchable
 from app.infra.passwords.pool import Hand, Pool
 from app.kernel.errors import Problem
 

@@ -14,9 +14,9 @@ import bcrypt
 import pytest
 
 from app.infra.hashing import apart
-from app.infra.hashing.answers import Question, Verdict, answer, is_own
+from app.infra.hashing.answers import Question, Verdict, answer
 from app.infra.hashing.apart import NICENESS, HashingProcess
-from app.infra.passwords import Passwords
+from app.infra.passwords import Passwords, is_own
 from app.kernel.errors import Unavailable
 
 GOOD = "correct-horse-battery"
@@ -110,7 +110,7 @@ def test_it_is_small(process: HashingProcess) -> None:
     """It knows the schemes, and neither the application nor its libraries."""
     asked = "import sys; import app.infra.hashing.apart; print(*sorted(sys.modules))"
     found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert "argon2" in found.stdout.split()
+    assert {"argon2", "nacl"} <= set(found.stdout.split())
     assert not {"flask", "sqlalchemy", "prometheus_client", "redis", "app.wiring"} & set(found.stdout.split())
 
 

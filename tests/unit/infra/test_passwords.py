@@ -57,6 +57,26 @@ def test_the_longest_password_works(hasher: Passwords) -> None:
     assert not hasher.verify(longest[:-1] + "è", hasher.hash(longest)).ok
 
 
+def test_our_hash_is_anybodys_argon2id(hasher: Passwords) -> None:
+    """RFC 9106: another library checks what is made here, and makes what is checked here."""
+    other = PasswordHasher(2, 19_456, 1, hash_len=32, salt_len=16, type=Type.ID)
+    assert other.verify(hasher.hash(GOOD), GOOD)
+    stored = other.hash(GOOD)
+    assert is_own(stored)
+    assert hasher.verify(GOOD, stored) == Verdict(ok=True, better=None)
+    assert hasher.verify(GOOD[:-1], stored) == Verdict(ok=False)
+
+
+@pytest.mark.parametrize(("salt_bytes", "hash_bytes"), [(8, 32), (16, 16), (24, 32)])
+def test_a_hash_of_our_cost_and_another_shape_is_made_anew(
+    hasher: Passwords, salt_bytes: int, hash_bytes: int
+) -> None:
+    stored = PasswordHasher(2, 19_456, 1, hash_bytes, salt_bytes, type=Type.ID).hash(GOOD)
+    assert not is_own(stored)
+    assert is_own(hasher.verify(GOOD, stored).better or "")
+    assert not hasher.verify(GOOD[:-1], stored).ok
+
+
 def test_a_hash_of_other_parameters_verifies_and_asks_to_be_made_anew(hasher: Passwords) -> None:
     stored = PasswordHasher(1, 8192, 1, type=Type.ID).hash(GOOD)
     verdict = hasher.verify(GOOD, stored)
