@@ -157,6 +157,8 @@ def test_an_interrupt_ends_quietly_from_the_first_moment_on(module: str, argumen
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
+        # A shell that starts something in the background has it ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "from app.entry import main\n"
         "main()\n"
