@@ -1,5 +1,8 @@
 """Where the parts are put together: explicit, in one place, with nothing registered at import."""
 
+from collections.abc import Collection
+from functools import partial
+
 from sqlalchemy import select
 
 from app.domain import authenticators, client_secrets, refresh, system_access
@@ -16,7 +19,7 @@ from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
-from app.domain.tenants import TenantDirectory
+from app.domain.tenant_directory import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
 from app.infra import breached, database, mail, metrics, sms
 from app.infra.cache import ConfigCache
@@ -75,7 +78,7 @@ def build(settings: Settings, *, state: StateStore | None = None, hashing_apart:
     cache = ConfigCache(versions)
     at_once = hashing_at_once(settings.workers)
     passwords = Passwords(at_once, max_waiting=SIGN_IN_THREADS, apart=hashing_apart)
-    tenants = TenantDirectory(lambda: _tenants(tenancy), versions.all_versions, settings.base_url)
+    tenants = TenantDirectory(partial(_tenants, tenancy), versions, settings.base_url)
     revocations = Revocations(tenancy, store)
     store.guard(revocations.replay)
     versions.every(SWEEP_SECONDS, revocations.sweep)
@@ -136,8 +139,9 @@ def _state(settings: Settings) -> StateStore:
     return sql_state.on_database(settings.effective_database_url)
 
 
-def _tenants(tenancy: Tenancy) -> list[Tenant]:
+def _tenants(tenancy: Tenancy, ids: Collection[str] | None) -> list[Tenant]:
+    wanted = select(Tenant) if ids is None else select(Tenant).where(Tenant.id.in_(ids))
     with tenancy.system(SystemReason.TENANT_DIRECTORY) as session:
-        found = list(session.scalars(select(Tenant)))
+        found = list(session.scalars(wanted))
         session.expunge_all()
         return found

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from app.domain.tenants import DEFAULT_SLUG, TenantDirectory
+from app.domain.tenant_directory import TenantDirectory
+from app.domain.tenants import DEFAULT_SLUG
 from app.infra import audit
 from app.infra.tenancy import SystemReason, Tenancy
 

@@ -6,7 +6,7 @@ The table says what is stored; only values that differ from the defaults are.
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -394,66 +394,6 @@ def compile_tenant(tenant: Tenant, base_url: str) -> TenantContext:
     return TenantContext(
         tenant.id, tenant.slug, tenant.name, issuer, path, tenant.host, settings, tenant.config_version
     )
-
-
-class TenantDirectory:
-    """Finds enabled tenants by slug, host or id, from a table of all of them kept in memory.
-
-    `load` reads every tenant row; it is called again when `version()` gives another value.
-    """
-
-    def __init__(
-        self, load: Callable[[], list[Tenant]], version: Callable[[], object], base_url: str
-    ) -> None:
-        self._load = load
-        self._version = version
-        self._base_url = base_url
-        self._seen: object = None
-        self._by: dict[tuple[str, str], TenantContext] = {}
-
-    def by_slug(self, slug: str) -> TenantContext | None:
-        """The tenant of `/t/{slug}`."""
-        return self._table().get(("slug", slug))
-
-    def by_host(self, host: str) -> TenantContext | None:
-        """The tenant whose own host name this is (in lower case, with its port if any)."""
-        return self._table().get(("host", host))
-
-    def by_id(self, tenant_id: str) -> TenantContext | None:
-        """The tenant of an id."""
-        return self._table().get(("id", tenant_id))
-
-    def issuer_of(self, tenant_id: str) -> str:
-        """The issuer of an enabled tenant. Raises `Problem` when there is none of this id."""
-        found = self.by_id(tenant_id)
-        if found is None:
-            raise Problem("tenant.disabled", "This service is switched off.", status=404)
-        return found.issuer
-
-    def default(self) -> TenantContext:
-        """The tenant at the base URL. Raises `Problem` when it was disabled."""
-        found = self.by_slug(DEFAULT_SLUG)
-        if found is None:
-            raise Problem("tenant.disabled", "This service is switched off.", status=404)
-        return found
-
-    def all(self) -> list[TenantContext]:
-        """Every enabled tenant, by slug."""
-        return [c for (kind, _), c in sorted(self._table().items(), key=lambda i: i[1].slug) if kind == "id"]
-
-    def _table(self) -> dict[tuple[str, str], TenantContext]:
-        version = self._version()
-        if version != self._seen:
-            table: dict[tuple[str, str], TenantContext] = {}
-            for row in self._load():
-                if row.disabled_at is None:
-                    context = compile_tenant(row, self._base_url)
-                    table["id", context.id] = context
-                    table["slug", context.slug] = context
-                    if context.host:
-                        table["host", context.host] = context
-            self._by, self._seen = table, version
-        return self._by
 
 
 def create(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from app.domain.tenants import DEFAULT_SLUG, TenantContext, TenantDirectory
+from app.domain.tenant_directory import TenantDirectory
+from app.domain.tenants import DEFAULT_SLUG, TenantContext
 from app.kernel.settings import Network
 
 WELL_KNOWN = "/.well-known/"

@@ -14,7 +14,7 @@ from app.domain.registered_clients import RegisteredClients
 from app.domain.resources import ResourceDirectory
 from app.domain.revocation import Revocations
 from app.domain.sessions import Sessions
-from app.domain.tenants import TenantDirectory
+from app.domain.tenant_directory import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher

@@ -227,24 +227,16 @@ def test_forwarded_host_is_never_believed(side: TokenSide) -> None:
     assert answer.json["issuer"] == side.tenant.issuer
 
 
-def test_host_is_compared_without_case_and_default_port(services: Any) -> None:
+def test_host_is_compared_without_case_and_default_port(
+    services: Any, request: pytest.FixtureRequest
+) -> None:
+    from app import wiring
+
     settings = dataclasses.replace(services.settings, base_url="https://id.example.com")
-    from app.domain.tenants import TenantDirectory
-    from app.infra.tenancy import SystemReason
-
-    def rows() -> list[Any]:
-        from sqlalchemy import select
-
-        from app.domain.models import Tenant
-
-        with services.tenancy.system(SystemReason.TENANT_DIRECTORY) as session:
-            found = list(session.scalars(select(Tenant)))
-            session.expunge_all()
-            return found
-
-    directory = TenantDirectory(rows, lambda: 1, settings.base_url)
     slug = new_tenant(services).slug
-    directory = TenantDirectory(rows, lambda: 2, settings.base_url)
+    other = wiring.build(settings)
+    request.addfinalizer(other.close)
+    directory = other.tenants
     locator = Locator(directory, settings.base_url)
     for host in ("id.example.com", "ID.Example.COM", "id.example.com:443"):
         place = locator.locate(host, f"/t/{slug}/token")

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from app.domain.clients import ClientDirectory, ClientRecord
-from app.domain.tenants import TenantContext, TenantDirectory
+from app.domain.tenant_directory import TenantDirectory
+from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.infra.audit import Event
 from app.infra.fetch import Fetched, FetchFailed
