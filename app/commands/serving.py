@@ -36,12 +36,31 @@ def serve(*, no_worker: bool, server: str | None, check: bool, quiet: bool) -> i
         say(f"Issuer: {found.base_url}")
         if not is_administered:
             say("The first administrator is made with a one-time link: watchword admin link")
+    if found.is_sqlite:
+        _say_who_else_serves(found)
     if found.conformance:
         _say_conformance(found)
     chosen: serving.ServerName = "gunicorn" if found.tls_client_ca else "granian"
     if server is not None:
         chosen = "gunicorn" if server == "gunicorn" else "granian"
     return serving.serve(found, server=chosen, with_worker=not no_worker)
+
+
+def _say_who_else_serves(found: Settings) -> None:
+    """Two servers over one folder are allowed, and seldom meant: people of the one are people of the other."""
+    from app import wiring
+    from app.infra import heartbeat
+
+    services = wiring.build(found)
+    try:
+        age = heartbeat.age_seconds(services.state)
+    finally:
+        services.close()
+    if age is not None:
+        say(
+            f"Another server works on {found.data_dir} (last heard of {age} s ago): both serve the same people and "
+            "clients. For a deployment of its own, set WATCHWORD_DATA_DIR to another folder."
+        )
 
 
 def _say_conformance(found: Settings) -> None:

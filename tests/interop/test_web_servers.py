@@ -1,6 +1,7 @@
 """`wsgi:application` under granian and gunicorn by themselves, with the shipped configurations."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PRODUCTION
+from tests.conftest import EMBEDDED, PRODUCTION
 from tests.interop import deployment, scripts
 from tests.live import ROOT, LiveServer, children, new_deployment
 from tests.person import Person
-from tests.servers import RedisServer, wait_until
+from tests.servers import RedisServer, free_port, wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -88,3 +89,17 @@ def test_a_stop_is_orderly(bare: LiveServer) -> None:
     assert bare.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     bare.start()
+
+
+def test_a_second_server_over_one_folder_says_so(tmp_path: Path) -> None:
+    """A newcomer's second `make run` on another port, over what the first one serves."""
+    with new_deployment(EMBEDDED, tmp_path / "data", workers=1) as settings:
+        port = free_port()
+        second = dataclasses.replace(settings, port=port, base_url=f"http://127.0.0.1:{port}")
+        with LiveServer(settings) as first:
+            assert "Another server" not in first.log
+            wait_until(lambda: "worker started" in first.log, seconds=20, what="the background worker")
+            with LiveServer(second) as other:
+                assert f"Another server works on {settings.data_dir}" in other.log
+        with LiveServer(second) as alone:
+            assert "Another server" not in alone.log
