@@ -238,7 +238,7 @@ def _master_key(services: Services) -> Iterator[Finding]:
     try:
         services.deployment_secrets.check()
         for tenant in services.tenants.all():
-            services.keyring.current(tenant.id, "ES256")
+            services.keyring.check(tenant.id)
     except ConfigurationError as fault:
         yield from (_broken("master key", sentence) for sentence in fault.faults)
     except SealError as fault:

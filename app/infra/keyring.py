@@ -153,6 +153,10 @@ class Keyring:
                 for r in session.scalars(select(SigningKey).order_by(SigningKey.alg, SigningKey.created_at))
             ]
 
+    def check(self, tenant_id: str) -> None:
+        """Open the keys that sign, and make none. Raises `SealError`."""
+        self._load(tenant_id)
+
     def ensure(self, tenant_id: str, algorithms: Sequence[str] = STANDING_ALGORITHMS) -> None:
         """Make what is missing of a current and a next key per algorithm. Safe to race from several processes."""
         for _ in range(_ATTEMPTS):

@@ -9,6 +9,8 @@ from tests.browser.second_factor import add_app
 from tests.browser.site import Site
 from tests.browser.tour import visit
 
+pytestmark = pytest.mark.browser
+
 APART = """() => [...document.querySelectorAll(".rows .what, .rows .small, .facts dd, .panel h2, .person .name, h2")]
   .filter((element) => element.offsetParent && element.innerText.trim())
   .map((element) => {

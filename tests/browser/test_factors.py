@@ -18,6 +18,8 @@ from tests.browser.second_factor import add_app, new_app
 from tests.browser.site import PASSWORD, Site
 from tests.browser.tour import sign_in
 
+pytestmark = pytest.mark.browser
+
 _numbers = iter(range(1, 1000))
 
 

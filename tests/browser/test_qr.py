@@ -12,6 +12,8 @@ from tests.browser.second_factor import add_app
 from tests.browser.site import Site
 from tests.browser.tour import visit
 
+pytestmark = pytest.mark.browser
+
 _MODULES_AROUND = 4
 """The quiet zone (ISO/IEC 18004 section 6.3.8)."""
 

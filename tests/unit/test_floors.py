@@ -82,8 +82,13 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imports_of(tree: ast.Module) -> Iterator[str]:
+@cache
+def imports_of(tree: ast.Module) -> tuple[str, ...]:
     """Full names of what is imported, wherever it stands, but for annotations alone (`TYPE_CHECKING`)."""
+    return tuple(_imports_of(tree))
+
+
+def _imports_of(tree: ast.Module) -> Iterator[str]:
     skipped = {id(inner) for node in ast.walk(tree) if is_type_checking(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         if id(node) in skipped:

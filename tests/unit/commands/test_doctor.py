@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.domain.first_start import ensure_default_tenant
 from app.domain.models import MailboxMessage, OutboxMessage
+from app.domain.tenants import TenantContext
 from app.infra import heartbeat
+from app.infra.key_tables import SigningKey
 from app.web.services import Services
 from tests.unit.commands.conftest import Done, Watchword
 
@@ -37,6 +40,27 @@ def test_a_sound_deployment(doctor: Any, services: Services) -> None:
     assert (done.status, broken(done)) == (0, [])
     assert "opens what is sealed" in told(done, "master key")
     assert "is alive" in told(done, "worker")
+
+
+def test_it_makes_nothing(doctor: Any, services: Services, tenant: TenantContext) -> None:
+    """Keys of a tenant that has none yet, say."""
+    assert doctor().status == 0
+    assert services.keyring.list(tenant.id) == []
+
+
+def test_a_key_that_cannot_be_opened(doctor: Any, services: Services, tenant: TenantContext) -> None:
+    services.keyring.ensure(tenant.id, ("ES256",))
+    try:
+        with services.tenancy.session(tenant.id, write=True) as session:
+            for key in session.scalars(select(SigningKey)):
+                key.private_sealed = key.private_sealed[:-1] + bytes([key.private_sealed[-1] ^ 1])
+        done = doctor()
+        assert (done.status, broken(done)) == (1, ["master key"])
+        assert "A signing key cannot be opened" in told(done, "master key")
+    finally:
+        with services.tenancy.session(tenant.id, write=True) as session:
+            for key in session.scalars(select(SigningKey)):
+                session.delete(key)
 
 
 def test_bad_settings(watchword: Watchword, monkeypatch: pytest.MonkeyPatch) -> None:
