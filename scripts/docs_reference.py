@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from app.cli import cli
-from app.domain import tenants
 from app.domain.apply import schema
 from app.domain.apply.json_schema import apply_schema
 from app.domain.client_metadata import ClientMetadata
+from app.domain.tenant_settings import TenantSettings
 from app.domain.trusted_issuers import IssuerDefinition
 from app.infra.events import EVENTS
 from app.kernel.reasons import REASONS
@@ -73,7 +73,7 @@ def _settings() -> str:
         _table(("name", "default", "meaning"), deployment),
         "## Of a tenant\n\nIn the apply file under `settings`, or with `watchword tenant update`. Numbers are in the "
         "unit of the name; `15 min`, `24h` and `30d` may be written for seconds.\n",
-        _table(("key", "default", "values", "of"), _tenant_settings(tenants.TenantSettings, "")),
+        _table(("key", "default", "values", "of"), _tenant_settings(TenantSettings, "")),
     )
 
 

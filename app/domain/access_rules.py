@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from app.domain.tenants import EVERYWHERE, HourSettings, TenantSettings
+from app.domain.tenant_settings import EVERYWHERE, HourSettings, TenantSettings
 
 NETWORK = "network.not_allowed"
 HOURS = "hours.closed"

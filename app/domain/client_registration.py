@@ -17,7 +17,7 @@ from app.domain.client_metadata import (
     redirect_uri_fault,
     validate,
 )
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.kernel import uris
 from app.kernel.errors import Problem
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.domain import password_policy
 from app.domain.models import Authenticator, FormerPassword, User
 from app.domain.password_policy import Fault, PolicyProblem
-from app.domain.tenants import PasswordSettings, TenantContext
+from app.domain.tenant_settings import PasswordSettings
+from app.domain.tenants import TenantContext
 from app.infra.breached import Breached
 from app.infra.passwords import Passwords
 from app.kernel import clock

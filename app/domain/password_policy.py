@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from app.domain.tenants import PasswordSettings
+from app.domain.tenant_settings import PasswordSettings
 from app.infra.passwords import normalise
 from app.kernel.errors import Problem
 

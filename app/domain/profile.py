@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.domain.tenants import ProfileAttribute
+from app.domain.tenant_settings import ProfileAttribute
 from app.kernel.errors import Problem
 
 PERSON = "person"

@@ -14,7 +14,8 @@ from app.domain import branding, client_registration, clients
 from app.domain.client_metadata import SECRET_METHODS, ClientMetadata, redirect_host
 from app.domain.client_secrets import ClientSecrets
 from app.domain.models import Client, RegisteredClient, Tenant
-from app.domain.tenants import TenantContext, TenantSettings
+from app.domain.tenant_settings import TenantSettings
+from app.domain.tenants import TenantContext
 from app.infra.state import Get, Key, Op, Outcome, Put
 from app.kernel import clock, ids
 from app.kernel.errors import Problem

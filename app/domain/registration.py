@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.domain import one_time_links, profile, terms, users
 from app.domain.models import User
-from app.domain.tenants import RegistrationSettings, TenantContext
+from app.domain.tenant_settings import RegistrationSettings
+from app.domain.tenants import TenantContext
 from app.kernel.errors import Problem
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.domain.models import Client, Grant, Revocation, Tenant
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.infra import outbox
 from app.kernel import clock
 

@@ -1,7 +1,7 @@
 """The terms people agree to: one version at a time, and who agreed to which, when."""
 
 from app.domain.models import User
-from app.domain.tenants import TermsSettings
+from app.domain.tenant_settings import TermsSettings
 from app.kernel import clock
 from app.kernel.errors import Problem
 

@@ -8,7 +8,8 @@ from flask import request
 from flask_babel import gettext as _
 
 from app.domain import profile
-from app.domain.tenants import ProfileAttribute, TenantContext
+from app.domain.tenant_settings import ProfileAttribute
+from app.domain.tenants import TenantContext
 from app.kernel import languages
 from app.web import i18n
 from app.web.i18n import later

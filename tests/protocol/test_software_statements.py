@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.kernel import clock
 from app.web.services import Services
 from tests.protocol.registrations import CALLBACK, Registry

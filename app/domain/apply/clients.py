@@ -18,7 +18,7 @@ from app.domain.models import (
     ResourceScope,
 )
 from app.domain.resources import API_SCOPES
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.kernel import spelling
 from app.kernel.errors import Problem
 

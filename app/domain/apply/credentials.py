@@ -7,7 +7,7 @@ from app.domain import password_policy
 from app.domain.apply.changes import NewSecret
 from app.domain.client_secrets import ClientSecrets
 from app.domain.models import Client, Tenant
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.infra.passwords import Passwords, checked_hash
 from app.kernel.secrets import equal
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from app.domain.apply.schema import KEYS, ApplyFile
 from app.domain.apply.sentences import sentence_of
 from app.domain.client_metadata import ClientMetadata
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.domain.users import normalize
 from app.infra import yaml
 from app.kernel.errors import Problem

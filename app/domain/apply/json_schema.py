@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from app.domain.apply.schema import ApplyFile
 from app.domain.client_metadata import ClientMetadata
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.domain.trusted_issuers import IssuerDefinition
 
 DURATION_PATTERN = r"^[0-9]+ *(s|m|min|h|d)$"

@@ -13,7 +13,7 @@ from app.domain.apply.document import Path
 from app.domain.apply.schema import UserEntry
 from app.domain.claims import PROTECTED_CLAIMS
 from app.domain.models import Group, GroupRole, Role, User, UserGroup, UserRole
-from app.domain.tenants import ProfileAttribute, TenantSettings
+from app.domain.tenant_settings import ProfileAttribute, TenantSettings
 from app.kernel import clock
 from app.kernel.errors import Problem
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.domain.apply import schema
 from app.domain.apply.schema import ApplyFile, ClientEntry, TenantEntry
 from app.domain.client_metadata import DEVICE_CODE, TOKEN_EXCHANGE, ClientMetadata
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 from app.kernel import spelling
 
 _GRANT_NAMES = (

@@ -21,7 +21,7 @@ class Tenant(TenantRoot, Model):
     host: Mapped[str | None] = mapped_column(unique=True)
     """A host name of its own, in lower case with its port if it has one; the issuer is then that origin."""
     settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """Only what differs from the defaults of `domain.tenants.TenantSettings`."""
+    """Only what differs from the defaults of `domain.tenant_settings.TenantSettings`."""
     config_version: Mapped[int] = mapped_column(default=1)
     """Rises with every change to anything a process may have cached of this tenant."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)

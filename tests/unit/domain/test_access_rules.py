@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.domain import access_rules
-from app.domain.tenants import TenantSettings
+from app.domain.tenant_settings import TenantSettings
 
 NOON = datetime(2030, 1, 7, 12, tzinfo=UTC)  # a Monday
 OFFICE = {"timezone": "America/New_York", "days": [1, 2, 3, 4, 5], "start": 9, "end": 17}

@@ -4,7 +4,7 @@ import pytest
 
 from app.domain import password_policy
 from app.domain.password_policy import check, describe, rules
-from app.domain.tenants import PasswordSettings
+from app.domain.tenant_settings import PasswordSettings
 from app.kernel.errors import Problem
 
 NIST = PasswordSettings()

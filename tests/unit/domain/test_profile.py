@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from app.domain import profile
 from app.domain.profile import ProfileFaults
-from app.domain.tenants import PeopleSettings, ProfileAttribute, TenantSettings
+from app.domain.tenant_settings import PeopleSettings, ProfileAttribute, TenantSettings
 
 ATTRIBUTES = {
     "name": ProfileAttribute(required=True, max_length=20),

@@ -7,7 +7,8 @@ import time_machine
 
 from app.domain.models import User
 from app.domain.sessions import BrowserSession, Sessions
-from app.domain.tenants import SessionSettings, TenantContext
+from app.domain.tenant_settings import SessionSettings
+from app.domain.tenants import TenantContext
 from app.infra.state import Get, Key, Put
 from app.kernel import clock
 from app.kernel.secrets import b64url, lookup_hash

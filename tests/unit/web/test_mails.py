@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app.domain.tenants import TenantContext, TenantSettings
+from app.domain.tenant_settings import TenantSettings
+from app.domain.tenants import TenantContext
 from app.kernel import paths
 from app.web import mails
 

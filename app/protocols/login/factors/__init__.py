@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.domain import assurance
 from app.domain.authenticators import Holdings
-from app.domain.tenants import AuthenticationSettings
+from app.domain.tenant_settings import AuthenticationSettings
 
 
 @dataclass(frozen=True, slots=True)
