@@ -34,6 +34,8 @@ const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token)
 const headers = { authorization: `Bearer ${told.registration_access_token}` }
 const read = await fetch(told.registration_client_uri, { headers }).then((response) => response.json())
 const deleted = await fetch(told.registration_client_uri, { method: 'DELETE', headers })
+// The process that answers next may be another one, which learns of it within half a second.
+await new Promise((resolve) => setTimeout(resolve, 1500))
 const afterwards = await refusal(client.refreshTokenGrant(config, refreshed.refresh_token))
 
 const http = { [oauth.allowInsecureRequests]: insecure }
