@@ -53,6 +53,14 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is the same on every storage, so that it is not run once more for each."""
+    for item in items:
+        if "storage" not in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.unstored)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loopback_only() -> Iterator[None]:
     """No test reaches beyond this machine."""
