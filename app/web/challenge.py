@@ -27,6 +27,7 @@ from app.protocols.oauth.trip import Trip
 from app.web import (
     email_sign_in,
     factor_pages,
+    granting,
     i18n,
     login,
     oauth,
@@ -231,16 +232,16 @@ def _granted(step: Step, seat: _Seat, session: BrowserSession) -> Granted | None
     """The code. None when the session ended a moment ago."""
     where, parts = step.tenant, pages.services()
     with parts.tenancy.session(where.id, write=True) as db:
-        written = oauth.granted(
+        written = granting.granted(
             db, where, step.asked, step.client, session, seat.at.origin, allowed_here=False
         )
         if written is None:
             return None
-        record = oauth.code_record(where, step.asked, session, *written)
+        record = granting.code_record(where, step.asked, session, *written)
     code, store = codes.new(where.id, record)
     trip = Trip(parts.state)
     trip.add(store)
-    oauth.send(trip, where, session, step.client)
+    granting.send(trip, where, session, step.client)
     left = (session.expires_at - clock.now()).total_seconds()
     device = Devices(parts.vault).seal(where.id, seat.at.device, step.holder)
     # What was shown for this request counts for no other.

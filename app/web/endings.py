@@ -8,7 +8,7 @@ from app.protocols.login.interactions import Interactions
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import errors, oauth, pages, turns
+from app.web import answers, errors, granting, pages, turns
 from app.web.turns import Turn
 
 
@@ -27,7 +27,7 @@ def finish(
         return turns.expired(turn.where, turn.found.id, turn.stub)
     redirection = None
     try:
-        redirection = oauth.complete(
+        redirection = granting.complete(
             turn.where, asked, client, session, allowed_here=turn.is_allowed(session)
         )
     finally:
@@ -36,7 +36,7 @@ def finish(
             interactions.save(turn.where.id, turn.found)
     if redirection is None:
         return pages.see_other(turn.action)
-    response = oauth.answer(redirection, after_post=True)
+    response = answers.carry(redirection, after_post=True)
     pages.cookies().delete_stub(response, turn.where, turn.found.id)
     return response
 
@@ -47,6 +47,6 @@ def refuse(turn: Turn, asked: AuthorizationRequest, case: Case) -> Response:
         return errors.refused_request(refusals.CLIENT_UNKNOWN, f"client {asked.client_id} is gone")
     errors.note(case.reason, f"client {asked.client_id} is told {case.error}")
     Interactions(pages.services().state).drop(turn.where.id, turn.found)
-    response = oauth.answer(oauth.refuse(turn.where, asked, case), after_post=True)
+    response = answers.carry(answers.refuse(turn.where, asked, case), after_post=True)
     pages.cookies().delete_stub(response, turn.where, turn.found.id)
     return response

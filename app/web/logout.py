@@ -19,7 +19,7 @@ from app.protocols.oauth import frontchannel_logout, logout
 from app.protocols.oauth.errors import Case
 from app.protocols.oauth.logout import LogoutRequest
 from app.protocols.oauth.responses import Redirection
-from app.web import browser, consent_page, errors, i18n, oauth, pages
+from app.web import answers, browser, consent_page, errors, i18n, oauth, pages
 from app.web.account import shell
 from app.web.forms import is_form
 from app.web.i18n import later
@@ -167,7 +167,7 @@ def _leave(
     if target is not None:
         onward = Redirection(target)
         if not frames:
-            return oauth.answer(onward, after_post=after_post)
+            return answers.carry(onward, after_post=after_post)
         return pages.page(
             "logout/leaving.html", opener=True, frames=frames, target=onward.uri, host=onward.host
         )

@@ -16,7 +16,7 @@ from app.protocols.login.interactions import Interaction, Interactions, Shown
 from app.protocols.oauth import responses
 from app.protocols.oauth.steps import refusals
 from app.protocols.oauth.steps.draft import AuthorizationRequest
-from app.web import errors, i18n, oauth, pages, terminal
+from app.web import answers, errors, i18n, oauth, pages, terminal
 from app.web.cookies import Stub
 from app.web.page_forms import PageForm, checked, make_token
 from app.web.terminal import Terminal
@@ -170,10 +170,10 @@ def expired(where: TenantContext, interaction_id: str, stub: Stub | None) -> Res
     bound_to = f"return:{interaction_id}:{stub.secret}"
     address = None
     if stub.redirect_uri is not None and client.allows_redirect(stub.redirect_uri):
-        address = oauth.address(where, client, stub.redirect_uri, stub.response_mode, stub.state)
+        address = answers.address(where, client, stub.redirect_uri, stub.response_mode, stub.state)
     if address and not link and request.method == "POST" and request.form.get("step") == "return":
         checked(PageForm, bound_to)
-        response = oauth.answer(responses.refusal(address, refusals.EXPIRED), after_post=True)
+        response = answers.carry(responses.refusal(address, refusals.EXPIRED), after_post=True)
         pages.cookies().delete_stub(response, where, interaction_id)
         return response
     return pages.page(

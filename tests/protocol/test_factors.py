@@ -511,17 +511,17 @@ def test_no_grant_under_a_session_that_ended_a_moment_ago(
 ) -> None:
     """Signed out between the look at the session and the transaction that writes the grant."""
     from app.domain import grants
-    from app.web import oauth
+    from app.web import granting
 
     person.through()
-    original = oauth.complete
+    original = granting.complete
 
     def late(where: Any, asked: Any, client: Any, session: Any, **options: Any) -> Any:
         with services.tenancy.session(tenant.id, write=True) as db:
             services.sessions.end(db, tenant, session)
         return original(where, asked, client, session, **options)
 
-    monkeypatch.setattr(oauth, "complete", late)
+    monkeypatch.setattr(granting, "complete", late)
     made: list[Any] = []
     create = grants.create
     monkeypatch.setattr(grants, "create", lambda *args, **kw: made.append(kw) or create(*args, **kw))
