@@ -36,7 +36,7 @@ def serve(*, no_worker: bool, server: str | None, check: bool, quiet: bool) -> i
         say(f"Issuer: {found.base_url}")
         if not is_administered:
             say("The first administrator is made with a one-time link: watchword admin link")
-    if found.is_sqlite:
+    if found.is_sqlite and not no_worker:
         _say_who_else_serves(found)
     if found.conformance:
         _say_conformance(found)
@@ -50,16 +50,19 @@ def _say_who_else_serves(found: Settings) -> None:
     """Two servers over one folder are allowed, and seldom meant: people of the one are people of the other."""
     from app import wiring
     from app.infra import heartbeat
+    from app.kernel.errors import Problem
 
     services = wiring.build(found)
     try:
         age = heartbeat.age_seconds(services.state)
+    except Problem:
+        return  # No reason not to serve: requests will be told.
     finally:
         services.close()
     if age is not None:
         say(
-            f"Another server works on {found.data_dir} (last heard of {age} s ago): both serve the same people and "
-            "clients. For a deployment of its own, set WATCHWORD_DATA_DIR to another folder."
+            f"Another server works on {found.data_dir}, or did {age} s ago: both serve the same people and clients. "
+            "For a deployment of its own, set WATCHWORD_DATA_DIR to another folder."
         )
 
 

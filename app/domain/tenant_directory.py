@@ -92,13 +92,17 @@ class TenantDirectory:
         now = self._versions.of_all()
         changed = {tenant_id for tenant_id, version in now.items() if old.versions.get(tenant_id) != version}
         rows = self._load(changed if len(changed) <= MANY_CHANGED else None)
-        gone = old.versions.keys() - now.keys()
-        versions = {tenant_id: version for tenant_id, version in old.versions.items() if tenant_id in now}
+        versions = {
+            name: version for name, version in old.versions.items() if name in now and name not in changed
+        }
         by = dict(old.by)
-        # First all that was, then all that is: one tenant may have got the slug or host another one gave up.
-        for tenant_id in (*gone, *changed, *(row.id for row in rows)):
-            for key in _keys(by.get(("id", tenant_id))):
-                del by[key]
+        # First all that was, then all that is: one tenant may have got the slug or host another one gave up. Perhaps a
+        # moment ago, when that other one's row was not read: then the name is not its own any more.
+        for tenant_id in {*old.versions.keys() - now.keys(), *changed, *(row.id for row in rows)}:
+            was = by.get(("id", tenant_id))
+            for key in _keys(was):
+                if by.get(key) is was:
+                    del by[key]
         for row in rows:
             versions[row.id] = row.config_version
             if row.disabled_at is None:

@@ -154,8 +154,10 @@ class Keyring:
             ]
 
     def check(self, tenant_id: str) -> None:
-        """Open the keys that sign, and make none. Raises `SealError`."""
-        self._load(tenant_id)
+        """Open the keys that sign and will sign, and make none. Raises `SealError`."""
+        with self._tenancy.session(tenant_id) as session:
+            for row in _rows(session, (CURRENT, NEXT)):
+                self._vault.open(SEALED.purpose, row.private_sealed, **_place(tenant_id, row.kid))
 
     def ensure(self, tenant_id: str, algorithms: Sequence[str] = STANDING_ALGORITHMS) -> None:
         """Make what is missing of a current and a next key per algorithm. Safe to race from several processes."""

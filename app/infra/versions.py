@@ -54,12 +54,13 @@ class ConfigVersions:
         the thread is made after a fork."""
         self._poll = poll
         self._chores: list[_Chore] = []
+        # Goes on in a forked child, where what was made of the parent's versions is known by it.
+        self._serial = 0
         self._start_process()
 
     def _start_process(self) -> None:
         self._forks = _forks
         self._versions: Mapping[str, int] = {}
-        self._serial = 0
         self._read_at = -math.inf
         self._polling = threading.Lock()
         self._starting = threading.Lock()

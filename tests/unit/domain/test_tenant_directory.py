@@ -1,5 +1,6 @@
 """The table tenants are found in, and what a change costs it."""
 
+import random
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -18,18 +19,19 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: dict[str, Tenant] = {}
+        self.versions: dict[str, int] = {}
         self.serial = 0
         self.read: list[Collection[str] | None] = []
 
     def put(self, tenant_id: str, slug: str, *, host: str | None = None, disabled: bool = False) -> None:
-        before = self.rows.get(tenant_id)
+        self.versions[tenant_id] = self.versions.get(tenant_id, 0) + 1
         self.rows[tenant_id] = Tenant(
             id=tenant_id,
             slug=slug,
             name=slug.upper(),
             host=host,
             settings={},
-            config_version=before.config_version + 1 if before else 1,
+            config_version=self.versions[tenant_id],
             disabled_at=datetime(2026, 1, 1, tzinfo=UTC) if disabled else None,
         )
         self.serial += 1
@@ -161,3 +163,86 @@ def test_changed_again_between_the_versions_and_the_rows(rows: Rows, directory: 
     rows.put("3", "greenest")
     assert directory.by_slug("greenest") is not None
     assert directory.by_slug("greener") is None
+
+
+def test_a_name_that_passes_on_while_rows_are_read(rows: Rows) -> None:
+    """The versions tell of the one who gets a name before they tell of the one who gave it up."""
+    seen = dict(rows.of_all())
+    serial = rows.serial
+
+    class Read:
+        """Versions as they were last read, which is some time before the rows."""
+
+        def all_versions(self) -> object:
+            return serial
+
+        def of_all(self) -> Mapping[str, int]:
+            return seen
+
+    directory = TenantDirectory(rows.load, Read(), BASE)
+    assert directory.by_host("blue.example") is not None
+    rows.put("3", "green")
+    seen, serial = dict(rows.of_all()), rows.serial
+    rows.put("2", "blue")
+    rows.put("3", "green", host="blue.example")
+    for _ in range(2):
+        found = directory.by_host("blue.example")
+        assert found is not None
+        assert found.id == "3"
+        seen, serial = dict(rows.of_all()), rows.serial
+    rows.put("3", "green")
+    seen, serial = dict(rows.of_all()), rows.serial
+    assert directory.by_host("blue.example") is None
+    assert [each.id for each in directory.all()] == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize("many", [0, 1, 100])
+def test_whatever_happens_it_ends_as_the_rows_are(
+    rows: Rows, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names pass between tenants, which are switched off, removed and made again, also while rows are being read."""
+    monkeypatch.setattr(tenant_directory, "MANY_CHANGED", many)
+    chance = random.Random(many)
+    seen, serial = dict(rows.of_all()), 0
+
+    def anything() -> None:
+        for _ in range(chance.randrange(4)):
+            tenant_id = chance.choice("123456")
+            taken = {row.slug for row in rows.rows.values() if row.id != tenant_id}
+            hosts = {row.host for row in rows.rows.values() if row.id != tenant_id}
+            slug = chance.choice([each for each in "abcdefg" if each not in taken])
+            host = chance.choice([None, *(each for each in ("x", "y") if each not in hosts)])
+            if tenant_id in rows.rows and chance.random() < 0.2:
+                rows.drop(tenant_id)
+            else:
+                rows.put(tenant_id, slug, host=host, disabled=chance.random() < 0.2)
+
+    def load(ids: Collection[str] | None) -> list[Tenant]:
+        anything()
+        return rows.load(ids)
+
+    class Read:
+        def all_versions(self) -> object:
+            return serial
+
+        def of_all(self) -> Mapping[str, int]:
+            return seen
+
+    directory = TenantDirectory(load, Read(), BASE)
+    for _ in range(500):
+        anything()
+        seen, serial = dict(rows.of_all()), serial + 1
+        directory.by_id("1")
+    # At rest, it needs one look more.
+    monkeypatch.setattr(directory, "_load", rows.load)
+    seen, serial = dict(rows.of_all()), serial + 1
+    living = [row for row in rows.rows.values() if row.disabled_at is None]
+    assert {each.id: (each.slug, each.host) for each in directory.all()} == {
+        row.id: (row.slug, row.host) for row in living
+    }
+    for row in living:
+        for found in (directory.by_slug(row.slug), directory.by_host(row.host) if row.host else None):
+            assert found is None or found.id == row.id
+        assert directory.by_slug(row.slug) is not None
+        assert row.host is None or directory.by_host(row.host) is not None
+    assert len(directory._kept.by) == sum(2 + (row.host is not None) for row in living)
