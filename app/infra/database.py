@@ -47,6 +47,9 @@ BEGIN_OPTION = "watchword_begin"
 """The execution option that holds the statement a connection's transaction begins with."""
 IMMEDIATE = {BEGIN_OPTION: BEGIN_IMMEDIATE}
 """Execution options of a writing transaction on SQLite."""
+READ_WRITE = "BEGIN READ WRITE"
+"""How a writing transaction begins on PostgreSQL."""
+_WRITING = (BEGIN_IMMEDIATE, READ_WRITE)
 
 _SQLITE_OUTAGES = frozenset(
     {
@@ -86,6 +89,7 @@ def make_engine(url: str, *, pool_size: int = 8, statement_seconds: int = STATEM
     turns = Turns(BUSY_TIMEOUT_SECONDS)
     event.listen(engine, "begin", partial(_begin, turns))
     event.listen(engine, "before_cursor_execute", filter_check.check)
+    event.listen(engine, "before_cursor_execute", _before_statement)
     _forget_when_forked(engine, turns)
     return engine
 
@@ -138,6 +142,13 @@ def _begin(turns: Turns, connection: Connection) -> None:
         raise Unavailable("database.unavailable", detail=str(fault)) from fault
 
 
+def _before_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    # Not while others wait for this one to be done with writing.
+    begin = connection.get_execution_options().get(BEGIN_OPTION, "")
+    if statement == begin or not begin.startswith(_WRITING):
+        give_way()
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:
@@ -145,12 +156,6 @@ def _prepare_sqlite(engine: Engine) -> None:
         _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def before_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        # Not while others wait for this one to be done with writing.
-        if statement == BEGIN_IMMEDIATE or not _writes(connection):
-            give_way()
 
 
 def _make_folder(folder: Path) -> None:

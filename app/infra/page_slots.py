@@ -5,6 +5,9 @@ a token waits for each of them again and again. So few pages are made at a time,
 interpreter. Whoever waits for something else meanwhile, a password hash or the time a refusal takes, makes room.
 
 A slot that is held for a slow query or a slow host is not waited for but gone around: slots are for what computes.
+
+Between two questions to a store a page gives way: it rests for a moment while a request that needs no page is being
+answered, and lets go of its core in any case.
 """
 
 import os
@@ -20,6 +23,11 @@ from app.kernel.errors import Unavailable
 RETRY_SECONDS = 2
 PATIENCE_SECONDS = 0.1
 """Whoever holds a slot for longer, several times what a page takes, does not hold up others any more."""
+
+REST_SECONDS, RESTS = 0.0003, 4
+"""How long a page rests each time, and how often at most before it goes on: a token is issued in less."""
+YOUNG_SECONDS = 0.005
+"""What takes longer than this waits for somebody itself, a slow host or a password hash, and is not made room for."""
 
 _mine = threading.local()
 _yield: Callable[[], None] | None = getattr(os, "sched_yield", None)
@@ -54,6 +62,7 @@ class PageSlots:
         """Forget who is there: in a forked child nobody is."""
         self._lock = threading.Lock()
         self._room = self._places
+        self._quick: list[float] = []
         self._at_work: dict[_Turn, None] = {}
         self._back: deque[_Turn] = deque()
         self._new: deque[_Turn] = deque()
@@ -88,6 +97,31 @@ class PageSlots:
             yield
         finally:
             self._take(self._back)
+
+    @contextmanager
+    def kept_clear(self) -> Iterator[None]:
+        """A request is answered that needs no page: those who make pages give way to it."""
+        # Both are one operation of the interpreter. Which of them ends does not matter, only how many there are.
+        quick = self._quick
+        quick.append(time.monotonic())
+        try:
+            yield
+        finally:
+            quick.pop()
+
+    def rest(self) -> bool:
+        """Rest as long as something quick is being answered, for a millisecond or so. Gives whether there was any."""
+        rested = False
+        for _ in range(RESTS):
+            if not self._has_quick():
+                break
+            time.sleep(REST_SECONDS)
+            rested = True
+        return rested
+
+    def _has_quick(self) -> bool:
+        quick = self._quick[-1:]
+        return bool(quick) and time.monotonic() - quick[0] < YOUNG_SECONDS
 
     def _take(self, queue: "deque[_Turn]") -> None:
         turn = _Turn()
@@ -147,10 +181,14 @@ def let_go() -> Iterator[None]:
 
 
 def give_way() -> None:
-    """Let whoever waits for this core go first, if this thread makes a page: called now and then where storage is a
-    file, so that nothing else makes a page pause. The scheduler interrupts a thread every four milliseconds only, and
-    those that read requests off the network and need a fraction of one are often behind it on the same core."""
-    if _yield is not None and getattr(_mine, "slot", None) is not None:
+    """Let others go first, if this thread makes a page; called between questions to a store, but not while a
+    transaction writes.
+
+    The scheduler interrupts a thread every four milliseconds only, and the interpreter hands its lock to anybody: those
+    that read requests off the network and need a fraction of a millisecond are behind pages often.
+    """
+    slot: tuple[PageSlots, _Turn] | None = getattr(_mine, "slot", None)
+    if slot is not None and not slot[0].rest() and _yield is not None:
         _yield()
 
 

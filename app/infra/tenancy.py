@@ -15,7 +15,7 @@ from sqlalchemy import Engine, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.infra.database import BEGIN_OPTION, outages
+from app.infra.database import BEGIN_OPTION, READ_WRITE, outages
 from app.infra.filter_check import TenancyError
 from app.infra.tenant_guard import TenantSession
 
@@ -102,7 +102,7 @@ class Tenancy:
     @contextmanager
     def _transaction(self, tenant_id: str | None, write: bool, scope: str) -> Iterator[TenantSession]:
         if self._is_postgresql:
-            begin = f"BEGIN {'READ WRITE' if write else 'READ ONLY'}; {scope}"
+            begin = f"{READ_WRITE if write else 'BEGIN READ ONLY'}; {scope}"
         else:
             begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         with outages(), self._begun(tenant_id, write, begin) as session:

@@ -149,7 +149,9 @@ class Edge:
             return self._pass_on(turn, place)
         endpoint, handler = route
         turn.endpoint, turn.cors = endpoint.name, endpoint.cors
-        return self._send(turn, self._answer(turn, place, endpoint, handler))
+        with self._slots.kept_clear():
+            reply = self._answer(turn, place, endpoint, handler)
+        return self._send(turn, reply)
 
     def _answer(self, turn: "_Turn", place: Place, endpoint: Endpoint, handler: Handler) -> Reply:
         environ = turn.environ

@@ -17,6 +17,8 @@ from app import create_app
 from app.infra.page_slots import PageSlots
 from app.kernel.errors import Unavailable
 from app.kernel.settings import Settings
+from app.protocols.oauth import errors
+from app.protocols.oauth.reply import ok
 from app.protocols.oauth.request import ProtocolRequest
 from app.web.context import Locator, Proxies
 from app.web.edge import Edge
@@ -379,6 +381,25 @@ def _at(side: TokenSide, edge: Edge, path: str = "/token") -> TestResponse:
     return Client(edge).post(
         side.tenant.path + path, base_url=side.services.settings.base_url, data=b"a=b", content_type=FORM
     )
+
+
+@pytest.mark.parametrize(
+    "fault", [None, errors.INVALID_REQUEST(), ZeroDivisionError()], ids=["answered", "refused", "broken"]
+)
+def test_pages_keep_clear_while_it_is_answered(side: TokenSide, fault: Exception | None) -> None:
+    """And no longer, however it ends."""
+    slots = side.services.page_slots
+    during = []
+
+    def looking(request: ProtocolRequest) -> Any:
+        during.append(slots.rest())
+        if fault is not None:
+            raise fault
+        return ok({})
+
+    _at(side, _edge_over(side, {}, looking))
+    assert during == [True]
+    assert not slots.rest()
 
 
 def test_our_own_fault_is_a_500_with_a_reference_and_nothing_else(

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from app.infra.page_slots import give_way
 from app.infra.state import REPEATABLE, Entry, Op, Outcome, Replay, wire
 from app.infra.state.redis_pool import Pool, facts_of, pipeline, run, unavailable
 from app.kernel.errors import Unavailable
@@ -35,6 +36,7 @@ class RedisState:
         """See `StateStore.execute`. A batch that is safe to repeat is sent once more when its connection breaks."""
         if not operations:
             return Outcome(())
+        give_way()
         repeatable = all(type(op) in REPEATABLE for op in operations)
         link = self._pool.take(repeatable)
         try:

@@ -125,8 +125,7 @@ class SqlState:
         """See `StateStore.execute`. A batch that is safe to repeat is sent once more when its connection breaks."""
         if not operations:
             return Outcome(())
-        if self._sqlite:
-            give_way()
+        give_way()
         held = self._held()
         try:
             return self._run(held, operations)

@@ -11,12 +11,23 @@ import pytest
 from sqlalchemy import text
 
 from app.infra import page_slots
-from app.infra.database import IMMEDIATE, make_engine
+from app.infra.database import BEGIN_OPTION, IMMEDIATE, READ_WRITE, make_engine
 from app.infra.hashing.answers import Question, Verdict
-from app.infra.page_slots import Busy, PageSlots, give_way, let_go, rest_until
+from app.infra.page_slots import (
+    REST_SECONDS,
+    RESTS,
+    YOUNG_SECONDS,
+    Busy,
+    PageSlots,
+    give_way,
+    let_go,
+    rest_until,
+)
 from app.infra.passwords.pool import Pool
-from app.infra.state import Get, Key
+from app.infra.state import Get, Key, StateStore
+from app.infra.state.redis import RedisState
 from app.infra.state.sql import embedded
+from tests.servers import OWNER_ROLE
 
 LONG = 30.0
 
@@ -189,13 +200,20 @@ def test_in_a_forked_child_nobody_is_there() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_page_gives_way_at_storage_and_nobody_else_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    """Reading, and before writing; not while others wait for the file."""
+    """Reading, and before writing; not while others wait for the file or the row."""
     given = []
     monkeypatch.setattr(page_slots, "_yield", lambda: given.append(threading.get_ident()))
-    engine, state = make_engine(f"sqlite:///{tmp_path / 'a.db'}"), embedded(tmp_path)
+    state: StateStore
+    if kind == "sqlite":
+        engine, state, begin = make_engine(f"sqlite:///{tmp_path / 'a.db'}"), embedded(tmp_path), IMMEDIATE
+    else:
+        postgres, redis = request.getfixturevalue("postgres_server"), request.getfixturevalue("redis_server")
+        engine = make_engine(postgres.url(postgres.create_database(), role=OWNER_ROLE))
+        state, begin = RedisState(redis.url), {BEGIN_OPTION: READ_WRITE}
 
     def count(work: Callable[[], object]) -> int:
         given.clear()
@@ -207,16 +225,76 @@ def test_a_page_gives_way_at_storage_and_nobody_else_does(
             connection.execute(text("SELECT 1"))
 
     def write() -> None:
-        with engine.connect().execution_options(**IMMEDIATE) as connection, connection.begin():
-            connection.execute(text("CREATE TABLE IF NOT EXISTS t (x)"))
+        with engine.connect().execution_options(**begin) as connection, connection.begin():
+            connection.execute(text("CREATE TABLE IF NOT EXISTS t (x int)"))
             connection.execute(text("INSERT INTO t VALUES (1)"))
 
     def keep() -> None:
         state.execute(Get(Key("t", "x", "1")))
 
     works: list[Callable[[], object]] = [give_way, read, write, keep]
-    assert [count(work) for work in works] == [0, 0, 0, 0]
+    # Whoever opens a connection asks it who it is first.
+    assert [count(work) for work in (read, write, *works)][2:] == [0, 0, 0, 0]
     with PageSlots(1, room=1).held():
         assert [count(work) for work in works] == [1, 2, 1, 1]
     state.close()
     engine.dispose()
+
+
+def test_a_page_rests_while_something_quick_is_answered() -> None:
+    """It does not only let go of its core: it asks for nothing until the other is done."""
+    slots = PageSlots(1, room=1)
+    assert not slots.rest()
+    with slots.kept_clear():
+        assert slots.rest()
+        with slots.kept_clear():
+            assert slots.rest()
+        assert slots.rest()
+    assert not slots.rest()
+
+
+def test_it_goes_on_as_soon_as_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, rests = PageSlots(1, room=1), []
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 2:
+            quick.__exit__(None, None, None)
+
+    monkeypatch.setattr(page_slots.time, "sleep", sleep)
+    quick = slots.kept_clear()
+    quick.__enter__()
+    assert slots.rest()
+    assert rests == [REST_SECONDS] * 2
+    with slots.kept_clear():
+        assert slots.rest()
+    assert len(rests) == 2 + RESTS, "and after a while in any case"
+
+
+def test_what_takes_long_is_not_made_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a host or a hash, and computes nothing."""
+    slots = PageSlots(1, room=1)
+    with slots.kept_clear():
+        late = time.monotonic() + YOUNG_SECONDS
+        monkeypatch.setattr(page_slots.time, "monotonic", lambda: late)
+        assert not slots.rest()
+        with slots.kept_clear():
+            assert slots.rest(), "but for the next one"
+
+
+def test_only_pages_rest() -> None:
+    slots = PageSlots(1, room=1)
+    with slots.kept_clear():
+        started = time.thread_time(), time.perf_counter()
+        for _ in range(1000):
+            give_way()
+        assert time.perf_counter() - started[1] < 1000 * REST_SECONDS
+
+
+def test_a_forked_child_keeps_clear_for_nobody() -> None:
+    slots = PageSlots(1, room=1)
+    with slots.kept_clear():
+        child = os.fork()
+        if child == 0:
+            os._exit(1 if slots.rest() else 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
