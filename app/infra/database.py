@@ -47,9 +47,6 @@ BEGIN_OPTION = "watchword_begin"
 """The execution option that holds the statement a connection's transaction begins with."""
 IMMEDIATE = {BEGIN_OPTION: BEGIN_IMMEDIATE}
 """Execution options of a writing transaction on SQLite."""
-READ_WRITE = "BEGIN READ WRITE"
-"""How a writing transaction begins on PostgreSQL."""
-_WRITING = (BEGIN_IMMEDIATE, READ_WRITE)
 
 _SQLITE_OUTAGES = frozenset(
     {
@@ -136,16 +133,16 @@ def _begin(turns: Turns, connection: Connection) -> None:
         except DBAPIError as fault:
             raise (fault.orig or fault) from fault
 
+    give_way()
     try:
         turns.take(driver, begin)
     except sqlite3.OperationalError as fault:
         raise Unavailable("database.unavailable", detail=str(fault)) from fault
 
 
-def _before_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-    # Not while others wait for this one to be done with writing.
-    begin = connection.get_execution_options().get(BEGIN_OPTION, "")
-    if statement == begin or not begin.startswith(_WRITING):
+def _before_statement(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    # Whose turn it is to write has given way before.
+    if statement != BEGIN_IMMEDIATE:
         give_way()
 
 

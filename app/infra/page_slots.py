@@ -26,6 +26,9 @@ PATIENCE_SECONDS = 0.1
 
 REST_SECONDS, RESTS = 0.0003, 4
 """How long a page rests each time, and how often at most before it goes on: a token is issued in less."""
+MOST_RESTS = 24
+"""How often a page rests in all while it has its slot: whoever floods us with quick requests slows pages by some ten
+milliseconds."""
 YOUNG_SECONDS = 0.005
 """What takes longer than this waits for somebody itself, a slow host or a password hash, and is not made room for."""
 
@@ -41,11 +44,12 @@ class Busy(Unavailable):
 class _Turn:
     """One thread's: it waits for a slot, then has it."""
 
-    __slots__ = ("is_come", "since")
+    __slots__ = ("is_come", "rests", "since")
 
     def __init__(self) -> None:
         self.is_come = threading.Lock()
         self.since = 0.0
+        self.rests = 0
 
 
 class PageSlots:
@@ -101,7 +105,8 @@ class PageSlots:
     @contextmanager
     def kept_clear(self) -> Iterator[None]:
         """A request is answered that needs no page: those who make pages give way to it."""
-        # Both are one operation of the interpreter. Which of them ends does not matter, only how many there are.
+        # Both are one operation of the interpreter. Whose moment goes does not matter much: they are looked at for five
+        # milliseconds.
         quick = self._quick
         quick.append(time.monotonic())
         try:
@@ -109,14 +114,12 @@ class PageSlots:
         finally:
             quick.pop()
 
-    def rest(self) -> bool:
-        """Rest as long as something quick is being answered, for a millisecond or so. Gives whether there was any."""
-        rested = False
-        for _ in range(RESTS):
-            if not self._has_quick():
-                break
+    def rest(self) -> int:
+        """Rest as long as something quick is being answered, for a millisecond or so. Gives how often it did."""
+        rested = 0
+        while rested < RESTS and self._has_quick():
             time.sleep(REST_SECONDS)
-            rested = True
+            rested += 1
         return rested
 
     def _has_quick(self) -> bool:
@@ -162,6 +165,7 @@ _all: "weakref.WeakSet[PageSlots]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     _mine.slot = None
+    _mine.holds = False
     for slots in _all:
         slots.renew()
 
@@ -180,15 +184,30 @@ def let_go() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def holding() -> Iterator[None]:
+    """This thread has what others wait for, a transaction that writes or a lock: it gives way to nobody meanwhile."""
+    before = getattr(_mine, "holds", False)
+    _mine.holds = True
+    try:
+        yield
+    finally:
+        _mine.holds = before
+
+
 def give_way() -> None:
-    """Let others go first, if this thread makes a page; called between questions to a store, but not while a
-    transaction writes.
+    """Let others go first, if this thread makes a page and holds nothing; called between questions to a store.
 
     The scheduler interrupts a thread every four milliseconds only, and the interpreter hands its lock to anybody: those
     that read requests off the network and need a fraction of a millisecond are behind pages often.
     """
     slot: tuple[PageSlots, _Turn] | None = getattr(_mine, "slot", None)
-    if slot is not None and not slot[0].rest() and _yield is not None:
+    if slot is None or getattr(_mine, "holds", False):
+        return
+    slots, turn = slot
+    rests = slots.rest() if turn.rests < MOST_RESTS else 0
+    turn.rests += rests
+    if not rests and _yield is not None:
         _yield()
 
 

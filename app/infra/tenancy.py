@@ -15,8 +15,9 @@ from sqlalchemy import Engine, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.infra.database import BEGIN_OPTION, READ_WRITE, outages
+from app.infra.database import BEGIN_OPTION, outages
 from app.infra.filter_check import TenancyError
+from app.infra.page_slots import holding
 from app.infra.tenant_guard import TenantSession
 
 __all__ = ["SYSTEM_ROLE", "SystemReason", "Tenancy", "TenancyError", "tenant_of"]
@@ -102,12 +103,15 @@ class Tenancy:
     @contextmanager
     def _transaction(self, tenant_id: str | None, write: bool, scope: str) -> Iterator[TenantSession]:
         if self._is_postgresql:
-            begin = f"{READ_WRITE if write else 'BEGIN READ ONLY'}; {scope}"
+            begin = f"BEGIN {'READ WRITE' if write else 'READ ONLY'}; {scope}"
         else:
             begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         with outages(), self._begun(tenant_id, write, begin) as session:
-            yield session
-            if write:
+            if not write:
+                yield session
+                return
+            with holding():
+                yield session
                 session.commit()
 
     def _begun(self, tenant_id: str | None, write: bool, begin: str) -> TenantSession:

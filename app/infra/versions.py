@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.infra.page_slots import holding
 from app.kernel.errors import Problem, Unavailable
 
 POLL_SECONDS = 0.5
@@ -60,6 +61,7 @@ class ConfigVersions:
 
     def _start_process(self) -> None:
         self._forks = _forks
+        self._serial += 1
         self._versions: Mapping[str, int] = {}
         self._read_at = -math.inf
         self._polling = threading.Lock()
@@ -135,7 +137,8 @@ class ConfigVersions:
     def _read(self) -> None:
         started = time.monotonic()
         try:
-            found = self._poll()
+            with holding():  # Others wait for what is read.
+                found = self._poll()
         except SQLAlchemyError as fault:
             raise Unavailable("database.unavailable", detail=str(fault)) from fault
         if found != self._versions:

@@ -1,6 +1,7 @@
 """Few pages are made at a time, the others wait, and what is too much is turned away at once."""
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -8,18 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
+from app.domain.models import User
+from app.domain.tenants import TenantContext
 from app.infra import page_slots
-from app.infra.database import BEGIN_OPTION, IMMEDIATE, READ_WRITE, make_engine
+from app.infra.database import BEGIN_OPTION, IMMEDIATE, make_engine
 from app.infra.hashing.answers import Question, Verdict
 from app.infra.page_slots import (
+    MOST_RESTS,
     REST_SECONDS,
     RESTS,
     YOUNG_SECONDS,
     Busy,
     PageSlots,
     give_way,
+    holding,
     let_go,
     rest_until,
 )
@@ -27,6 +32,7 @@ from app.infra.passwords.pool import Pool
 from app.infra.state import Get, Key, StateStore
 from app.infra.state.redis import RedisState
 from app.infra.state.sql import embedded
+from app.web.services import Services
 from tests.servers import OWNER_ROLE
 
 LONG = 30.0
@@ -213,7 +219,7 @@ def test_a_page_gives_way_at_storage_and_nobody_else_does(
     else:
         postgres, redis = request.getfixturevalue("postgres_server"), request.getfixturevalue("redis_server")
         engine = make_engine(postgres.url(postgres.create_database(), role=OWNER_ROLE))
-        state, begin = RedisState(redis.url), {BEGIN_OPTION: READ_WRITE}
+        state, begin = RedisState(redis.url), {BEGIN_OPTION: "BEGIN READ WRITE"}
 
     def count(work: Callable[[], object]) -> int:
         given.clear()
@@ -225,7 +231,7 @@ def test_a_page_gives_way_at_storage_and_nobody_else_does(
             connection.execute(text("SELECT 1"))
 
     def write() -> None:
-        with engine.connect().execution_options(**begin) as connection, connection.begin():
+        with engine.connect().execution_options(**begin) as connection, connection.begin(), holding():
             connection.execute(text("CREATE TABLE IF NOT EXISTS t (x int)"))
             connection.execute(text("INSERT INTO t VALUES (1)"))
 
@@ -241,6 +247,28 @@ def test_a_page_gives_way_at_storage_and_nobody_else_does(
     engine.dispose()
 
 
+def test_whose_turn_it_is_to_write_has_given_way_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, however often it looks whether the file is free: those behind it wait for its turn to be over."""
+    given = []
+    monkeypatch.setattr(page_slots, "_yield", lambda: given.append(1))
+    engine = make_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    other = sqlite3.connect(tmp_path / "a.db", check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    free = threading.Timer(0.1, other.execute, ("ROLLBACK",))
+    free.start()
+    with PageSlots(1, room=1).held():
+        given.clear()
+        with engine.connect().execution_options(**IMMEDIATE) as connection, connection.begin():
+            assert given == [1]
+    free.join()
+    other.close()
+    engine.dispose()
+
+
 def test_a_page_rests_while_something_quick_is_answered() -> None:
     """It does not only let go of its core: it asks for nothing until the other is done."""
     slots = PageSlots(1, room=1)
@@ -251,6 +279,39 @@ def test_a_page_rests_while_something_quick_is_answered() -> None:
             assert slots.rest()
         assert slots.rest()
     assert not slots.rest()
+
+
+def test_whoever_holds_what_others_wait_for_gives_way_to_nobody(
+    services: Services, tenant: TenantContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trip to the state store in the middle of a transaction that writes, for one."""
+    given = []
+    monkeypatch.setattr(page_slots, "_yield", lambda: given.append(1))
+    slots = PageSlots(1, room=1)
+    with slots.held():
+        with slots.kept_clear(), services.tenancy.session(tenant.id, write=True) as session:
+            given.clear()
+            monkeypatch.setattr(page_slots.time, "sleep", lambda seconds: given.append(1))
+            session.scalar(select(func.count(User.id)))
+            services.state.execute(Get(Key(tenant.id, "x", "1")))
+            with services.tenancy.session(tenant.id) as other:
+                other.scalar(select(func.count(User.id)))
+            assert given == []
+        with services.tenancy.session(tenant.id) as session:
+            session.scalar(select(func.count(User.id)))
+        assert given, "afterwards as before"
+
+
+def test_a_page_rests_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many quick requests somebody sends."""
+    rests: list[float] = []
+    monkeypatch.setattr(page_slots.time, "sleep", rests.append)
+    slots = PageSlots(1, room=1)
+    with slots.held(), slots.kept_clear():
+        for _ in range(MOST_RESTS * 2):
+            slots._quick[-1] = time.monotonic()
+            give_way()
+    assert len(rests) == MOST_RESTS
 
 
 def test_it_goes_on_as_soon_as_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
