@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -269,29 +270,52 @@ def test_whose_turn_it_is_to_write_has_given_way_before(
     engine.dispose()
 
 
-def test_a_page_rests_while_something_quick_is_answered() -> None:
-    """It does not only let go of its core: it asks for nothing until the other is done."""
+@dataclass
+class Clock:
+    """Stands still but for rests, which it notes."""
+
+    now: float = 1000.0
+    rests: list[float] = field(default_factory=list)
+    at_rest: Callable[[], object] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        self.at_rest()
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(page_slots, "time", found)
+    return found
+
+
+def test_a_page_rests_while_something_quick_is_answered(stopped: Clock) -> None:
+    """It does not only let go of its core: it asks for nothing until the other is done, or for a while."""
     slots = PageSlots(1, room=1)
     assert not slots.rest()
     with slots.kept_clear():
-        assert slots.rest()
+        assert slots.rest() == RESTS
         with slots.kept_clear():
-            assert slots.rest()
-        assert slots.rest()
+            assert slots.rest() == RESTS
+        assert slots.rest() == RESTS
     assert not slots.rest()
+    assert stopped.rests == [REST_SECONDS] * RESTS * 3
 
 
 def test_whoever_holds_what_others_wait_for_gives_way_to_nobody(
-    services: Services, tenant: TenantContext, monkeypatch: pytest.MonkeyPatch
+    services: Services, tenant: TenantContext, stopped: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trip to the state store in the middle of a transaction that writes, for one."""
-    given = []
-    monkeypatch.setattr(page_slots, "_yield", lambda: given.append(1))
+    given = stopped.rests
+    monkeypatch.setattr(page_slots, "_yield", lambda: given.append(0))
     slots = PageSlots(1, room=1)
     with slots.held():
         with slots.kept_clear(), services.tenancy.session(tenant.id, write=True) as session:
             given.clear()
-            monkeypatch.setattr(page_slots.time, "sleep", lambda seconds: given.append(1))
             session.scalar(select(func.count(User.id)))
             services.state.execute(Get(Key(tenant.id, "x", "1")))
             with services.tenancy.session(tenant.id) as other:
@@ -302,57 +326,44 @@ def test_whoever_holds_what_others_wait_for_gives_way_to_nobody(
         assert given, "afterwards as before"
 
 
-def test_a_page_rests_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_rests_so_often_and_no_more(stopped: Clock) -> None:
     """However many quick requests somebody sends."""
-    rests: list[float] = []
-    monkeypatch.setattr(page_slots.time, "sleep", rests.append)
     slots = PageSlots(1, room=1)
     with slots.held(), slots.kept_clear():
-        for _ in range(MOST_RESTS * 2):
-            slots._quick[-1] = time.monotonic()
+        for _ in range(MOST_RESTS):
             give_way()
-    assert len(rests) == MOST_RESTS
+    assert len(stopped.rests) == MOST_RESTS
 
 
-def test_it_goes_on_as_soon_as_that_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    slots, rests = PageSlots(1, room=1), []
-
-    def sleep(seconds: float) -> None:
-        rests.append(seconds)
-        if len(rests) == 2:
-            quick.__exit__(None, None, None)
-
-    monkeypatch.setattr(page_slots.time, "sleep", sleep)
+def test_it_goes_on_as_soon_as_that_is_done(stopped: Clock) -> None:
+    slots = PageSlots(1, room=1)
     quick = slots.kept_clear()
     quick.__enter__()
-    assert slots.rest()
-    assert rests == [REST_SECONDS] * 2
-    with slots.kept_clear():
-        assert slots.rest()
-    assert len(rests) == 2 + RESTS, "and after a while in any case"
+    stopped.at_rest = lambda: quick.__exit__(None, None, None) if len(stopped.rests) == 2 else None
+    assert slots.rest() == 2
 
 
-def test_what_takes_long_is_not_made_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_is_not_made_room_for(stopped: Clock) -> None:
     """It waits for a host or a hash, and computes nothing."""
     slots = PageSlots(1, room=1)
     with slots.kept_clear():
-        late = time.monotonic() + YOUNG_SECONDS
-        monkeypatch.setattr(page_slots.time, "monotonic", lambda: late)
+        stopped.now += 2 * YOUNG_SECONDS
         assert not slots.rest()
         with slots.kept_clear():
             assert slots.rest(), "but for the next one"
 
 
-def test_only_pages_rest() -> None:
+def test_only_pages_rest(stopped: Clock) -> None:
     slots = PageSlots(1, room=1)
     with slots.kept_clear():
-        started = time.thread_time(), time.perf_counter()
-        for _ in range(1000):
+        give_way()
+        with slots.held():
+            assert stopped.rests == []
             give_way()
-        assert time.perf_counter() - started[1] < 1000 * REST_SECONDS
+    assert stopped.rests
 
 
-def test_a_forked_child_keeps_clear_for_nobody() -> None:
+def test_a_forked_child_keeps_clear_for_nobody(stopped: Clock) -> None:
     slots = PageSlots(1, room=1)
     with slots.kept_clear():
         child = os.fork()
