@@ -91,9 +91,12 @@ def verify(session: Session, *, expected_head: str | None = None) -> Break | Non
     head = session.scalar(select(AuditHead))
     if head is None:
         stray = session.scalar(select(AuditRecord.sequence).order_by(AuditRecord.sequence).limit(1))
-        if stray is not None:
+        if stray is None:
+            return Break(0, "the chain is gone") if expected_head else None
+        # The worker may have begun the chain meanwhile; it writes both in one transaction.
+        head = session.scalar(select(AuditHead))
+        if head is None:
             return Break(stray, "a record without a chain")
-        return Break(0, "the chain is gone") if expected_head else None
     sequence, last, seen = head.pruned_sequence, head.pruned_hash, expected_head in (None, head.pruned_hash)
     checked = -1
     while checked != sequence:
