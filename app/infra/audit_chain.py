@@ -88,15 +88,13 @@ def verify(session: Session, *, expected_head: str | None = None) -> Break | Non
     removed), and records added past the appender. `expected_head` is a hash seen outside the database (a line on
     standard output): the chain has to contain it.
     """
+    # Before the head: the worker, which may begin a chain this moment, writes both in one transaction.
+    first = session.scalar(select(AuditRecord.sequence).order_by(AuditRecord.sequence).limit(1))
     head = session.scalar(select(AuditHead))
     if head is None:
-        stray = session.scalar(select(AuditRecord.sequence).order_by(AuditRecord.sequence).limit(1))
-        if stray is None:
-            return Break(0, "the chain is gone") if expected_head else None
-        # The worker may have begun the chain meanwhile; it writes both in one transaction.
-        head = session.scalar(select(AuditHead))
-        if head is None:
-            return Break(stray, "a record without a chain")
+        if first is not None:
+            return Break(first, "a record without a chain")
+        return Break(0, "the chain is gone") if expected_head else None
     sequence, last, seen = head.pruned_sequence, head.pruned_hash, expected_head in (None, head.pruned_hash)
     checked = -1
     while checked != sequence:

@@ -1,6 +1,7 @@
 """What comes of a yes: consents, a grant, and the codes and tokens an authorization response carries."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -236,15 +237,8 @@ def _consent_event(
 ) -> Event:
     return Event(
         "consent.allowed",
-        tenant_id=where.id,
-        outcome="success",
-        user_id=user.id,
-        email=user.email,
-        ip=came_from.ip,
-        user_agent=came_from.user_agent,
-        session_id=session.sid,
-        client_id=consent.client_id,
         data={"resource": consent.resource or where.issuer, "scopes": consent.scopes},
+        **_whose(where, session, user, consent.client_id, came_from),
     )
 
 
@@ -255,18 +249,26 @@ def _issued_event(
     issuance: Issuance,
     resources: Mapping[str, ResourceRecord],
 ) -> Event:
-    came_from = pages.origin()
     return Event(
         "token.issued",
-        tenant_id=where.id,
-        outcome="success",
-        user_id=user.id,
-        email=user.email,
-        ip=came_from.ip,
-        user_agent=came_from.user_agent,
         mfa_used=assurance.has_second_factor(issuance.amr),
-        session_id=session.sid,
-        client_id=issuance.client.client_id,
         grant_id=issuance.grant_id,
         data=issuance.on_record(resources),
+        **_whose(where, session, user, issuance.client.client_id, pages.origin()),
     )
+
+
+def _whose(
+    where: TenantContext, session: BrowserSession, user: User, client_id: str, came_from: Origin
+) -> dict[str, Any]:
+    """Who said yes to whom, and where: what both go on record with."""
+    return {
+        "tenant_id": where.id,
+        "outcome": "success",
+        "user_id": user.id,
+        "email": user.email,
+        "ip": came_from.ip,
+        "user_agent": came_from.user_agent,
+        "session_id": session.sid,
+        "client_id": client_id,
+    }

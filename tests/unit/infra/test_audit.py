@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.event import listen
 
 from app.infra import audit, audit_chain, outbox
 from app.infra.audit import Event
@@ -156,6 +157,24 @@ def test_chains_of_tenants_do_not_touch(parts: Parts, tenant_id: str) -> None:
     chain_of(parts, other, 2)
     assert [row.sequence for row in stored(parts, other)] == [1, 2]
     assert verified(parts, other) is None
+
+
+@pytest.mark.parametrize("questions", [1, 2])
+def test_a_chain_that_grows_while_it_is_read_verifies(parts: Parts, tenant_id: str, questions: int) -> None:
+    """From its first record on, after either of the first questions. On SQLite readers see what was there before."""
+    record(parts, login(tenant_id))
+    asked = []
+
+    def grow(*_: object) -> None:
+        asked.append(1)
+        if len(asked) == questions:
+            assert parts.appender().append(tenant_id, []) == 1
+
+    with parts.tenancy.session(tenant_id) as session:
+        listen(session.connection(), "after_cursor_execute", grow)
+        assert audit_chain.verify(session) is None
+    assert verified(parts, tenant_id) is None
+    assert len(stored(parts, tenant_id)) == 1
 
 
 def test_a_sound_chain_verifies(parts: Parts, tenant_id: str) -> None:
