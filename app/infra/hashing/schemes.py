@@ -18,6 +18,7 @@ from typing import Any
 import bcrypt
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import error_to_str
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from passlib.exc import PasswordSizeError
 from passlib.handlers.phpass import phpass
@@ -36,6 +37,8 @@ _PBKDF2_MS = {"sha1": 0.00042, "sha256": 0.00042, "sha512": 0.001}
 _SCRYPT_MS = 0.0005
 _PHPASS_MS = 0.0008
 _MAX_ARGON2_LANES = 16
+_NO_ROOM = {error_to_str(-22), error_to_str(-33)}
+"""What argon2 says where it got no memory, or no thread; its library has one exception for that and for damage."""
 _BCRYPT_BYTES = 72
 """bcrypt never looked at what comes after; the library refuses to guess that for us."""
 
@@ -77,7 +80,7 @@ class Readable:
     cost_ms: float
     memory_kib: int
     matches: Matches
-    """Whether these bytes are the password. Raises nothing, but `RuntimeError` of `own` where there is no memory."""
+    """Whether these bytes are the password. Raises nothing, but `RuntimeError` where argon2 finds no memory for it."""
 
 
 def read(stored: str) -> Readable | None:
@@ -106,7 +109,11 @@ def _argon2(stored: str) -> Readable | None:
             return own.matches(password, stored)
         try:
             return PasswordHasher().verify(stored, password)
-        except (VerificationError, InvalidHashError):
+        except InvalidHashError:
+            return False
+        except VerificationError as fault:
+            if str(fault) in _NO_ROOM:
+                raise RuntimeError("no memory or thread for an argon2 hash") from fault
             return False
 
     cost = wanted.memory_cost * max(1, wanted.time_cost) * _ARGON2_MS_PER_KIB

@@ -3,6 +3,9 @@
 import base64
 import hashlib
 import hmac
+import subprocess
+import sys
+from collections.abc import Callable
 
 import bcrypt
 import pytest
@@ -10,7 +13,7 @@ from argon2 import PasswordHasher, Type
 from passlib import hash as known
 from werkzeug.security import generate_password_hash
 
-from app.infra.hashing import schemes
+from app.infra.hashing import own, schemes
 from app.infra.passwords import Passwords, checked_hash, cost_ms, is_own
 
 GOOD = "Zoë's correct horse"
@@ -151,3 +154,31 @@ def test_damaged_hash_is_a_wrong_password(hasher: Passwords, kind: str) -> None:
     stored = STORED[kind]()
     for damaged in (stored[:-6], stored + "$", stored[1:], stored.replace("$", "$$"), stored[:-8] + "!" * 8):
         assert damaged == stored or not hasher.verify(GOOD, damaged).ok
+
+
+_LARGE: dict[str, Callable[[], str]] = {
+    "argon2i": lambda: PasswordHasher(1, 65_536, 1, type=Type.I).hash(GOOD),
+    "argon2id, other parameters": lambda: PasswordHasher(1, 65_536, 2, type=Type.ID).hash(GOOD),
+}
+
+
+@pytest.mark.parametrize("kind", ["argon2i", "argon2id, other parameters", "our own"])
+def test_no_memory_is_no_wrong_password(kind: str) -> None:
+    """In a process that may have no more memory than it has: the right password is neither right nor wrong."""
+    stored = own.make(GOOD.encode()) if kind == "our own" else _LARGE[kind]()
+    program = """
+import resource, sys
+from app.infra.hashing import own, schemes
+found = schemes.read(sys.argv[1])
+assert found.matches(sys.argv[2].encode())
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (2 << 20),) * 2)
+try:
+    print(found.matches(sys.argv[2].encode()))
+except RuntimeError:
+    print("no room")
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program, stored, GOOD], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout == "no room\n"
