@@ -26,19 +26,18 @@ from app.protocols.oauth.challenges import Granted, More, Outcome, Page, Refused
 from app.protocols.oauth.trip import Trip
 from app.web import (
     email_sign_in,
-    factor_pages,
     granting,
     i18n,
     login,
     oauth,
     pages,
-    passkey_pages,
     session_start,
     sign_in,
     standings,
     turns,
 )
 from app.web.cookies import Stub
+from app.web.factors import ASKED, passkey
 from app.web.standings import Standing
 from app.web.terminal import Terminal
 from app.web.turns import Turn
@@ -184,9 +183,9 @@ def _try(
     if way == "password" and typed.username and "password" in methods:
         return sign_in.attempt(turn, typed.username, typed.value), True
     if is_second and user is not None:
-        return factor_pages.VIEWS[way].verify(turn, user, typed.value), False
-    if way == "passkey" and passkey_pages.is_offered(where):
-        return passkey_pages.verify(turn, None, typed.value), True
+        return ASKED[way].verify(turn, user, typed.value), False
+    if way == "passkey" and passkey.is_offered(where):
+        return passkey.verify(turn, None, typed.value), True
     kept = turn.found.data.get(email_sign_in.WAY)
     if way == "email" and kept is not None and email_sign_in.is_offered(where):
         return email_sign_in.judge(turn, kept, typed.value), True
@@ -198,14 +197,14 @@ def _begin(seat: _Seat, standing: Standing, typed: Typed) -> _Tried:
     turn, way, user = seat.turn, typed.begin, standing.user
     blocked: Blocked | None = None
     if user is not None and way in standing.options:
-        view = factor_pages.VIEWS[way]
+        view = ASKED[way]
         if view.send is not None:
             blocked = view.send(turn, user)
             sent = {} if blocked else {"sent_to": view.values(turn, user)["sent_to"]}
             return _Tried(seat, sent, blocked)
         return _Tried(seat, _options(view.values(turn, user)["options"]))
-    if way == "passkey" and passkey_pages.is_offered(turn.where):
-        return _Tried(seat, _options(passkey_pages.sign_in_options(turn)))
+    if way == "passkey" and passkey.is_offered(turn.where):
+        return _Tried(seat, _options(passkey.sign_in_options(turn)))
     if way == "email" and typed.username and email_sign_in.is_offered(turn.where):
         kept = email_sign_in.ask(turn, typed.username)
         if isinstance(kept, Blocked):
@@ -274,7 +273,7 @@ def _first_factors(step: Step) -> list[str]:
     where = step.tenant
     offered = (
         ("password", "password" in where.settings.authentication.methods),
-        ("passkey", passkey_pages.is_offered(where)),
+        ("passkey", passkey.is_offered(where)),
         ("email_code", email_sign_in.is_offered(where)),
     )
     return [name for name, is_on in offered if is_on]

@@ -13,7 +13,8 @@ from app.domain.tenants import TenantContext
 from app.infra import limits
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.web import enrol_pages, links, mails, pages, turns
+from app.web import links, mails, pages, turns
+from app.web.factors import keeping
 from app.web.i18n import later
 from app.web.page_forms import PageForm, checked, make_token
 from app.web.people_forms import AnswerForm
@@ -233,7 +234,7 @@ def _undo(db: Session, where: TenantContext, user: User, link: OneTimeLink, *, v
     since = datetime.fromisoformat(link.data["since"]) if "since" in link.data else link.created_at
     for row in authenticators.remove_added_since(db, user.id, since):
         links.record(db, "factor.removed", user, method=row.kind, name=row.name, target=row.id)
-        enrol_pages.tell(db, where, user, row.name or row.kind, added=False)
+        keeping.tell(db, where, user, row.name or row.kind, added=False)
     token = one_time_links.create(
         db, one_time_links.RESET_PASSWORD, user_id=user.id, data={"email": user.email_key}
     )

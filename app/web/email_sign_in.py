@@ -22,7 +22,8 @@ from app.protocols.login.factors import sent_codes
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.sent_codes import EMAIL_LIMITS
 from app.protocols.login.interactions import Interactions
-from app.web import errors, factor_pages, mails, pages, turns
+from app.web import errors, mails, pages, turns
+from app.web.factors import tries
 from app.web.page_forms import PageForm, make_token
 from app.web.standings import Standing
 from app.web.turns import Turn
@@ -53,7 +54,7 @@ def send(turn: Turn, login: str) -> Response | Turn | Blocked:
 
 def ask(turn: Turn, login: str) -> dict[str, str] | Blocked:
     """Send a message to whoever it is, if there is anybody. Gives what `judge` has to know when a code is typed."""
-    started, where, parts, made = time.monotonic(), turn.where, pages.services(), factor_pages.codes()
+    started, where, parts, made = time.monotonic(), turn.where, pages.services(), tries.codes()
     user = _whose(where, login)
     whom = user.id if user else "?" + lookup_hash(users.normalize(login[:_MAX_LOGIN]))
     blocked = made.allow(where.id, whom, EMAIL_LIMITS, turn.terminal.origin)
@@ -85,7 +86,7 @@ def take(turn: Turn, standing: Standing, form: PageForm) -> Response | Turn:
     outcome = judge(turn, kept, request.form.get(kind, ""), kind=kind)
     if isinstance(outcome, Blocked):
         errors.note(outcome.reason, "a code was refused before anything was checked")
-        response = page(turn, fault=factor_pages.wait(outcome.retry_after_seconds), status=429)
+        response = page(turn, fault=tries.wait(outcome.retry_after_seconds), status=429)
         response.headers["Retry-After"] = str(outcome.retry_after_seconds)
         return response
     if isinstance(outcome, Verified):
@@ -100,13 +101,13 @@ def judge(turn: Turn, kept: dict[str, str], typed: str, *, kind: str = "code") -
     """One try with a code, or with the link. `kept` is what `ask` gave."""
     user = _by_id(turn.where, kept["whom"])
     known = user is not None and turn.terminal.device.knows(user.id, user.password_changed_at)
-    attempt = factor_pages.begin(turn, kept["whom"], user.email if user else None, WAY, known=known)
+    attempt = tries.begin(turn, kept["whom"], user.email if user else None, WAY, known=known)
     if isinstance(attempt, Blocked):
         return attempt
-    subject = factor_pages.codes().check(turn.where.id, turn.found.id, PURPOSE, typed, kind=kind)
+    subject = tries.codes().check(turn.where.id, turn.found.id, PURPOSE, typed, kind=kind)
     is_right = user is not None and subject == user.id
     reason = None if is_right else "factor.link_invalid" if kind == "link" else "factor.code_expired"
-    return factor_pages.end(attempt, reason, user, assurance.EMAIL)
+    return tries.end(attempt, reason, user, assurance.EMAIL)
 
 
 def page(turn: Turn, *, fault: str = "", status: int = 200) -> Response:
@@ -143,7 +144,7 @@ def _open(interaction_id: str, token: str) -> Response:
 
 def _send(turn: Turn, user: User | None, whom: str) -> None:
     where = turn.where
-    sent = factor_pages.codes().make(where.id, turn.found.id, PURPOSE, user.id if user else whom)
+    sent = tries.codes().make(where.id, turn.found.id, PURPOSE, user.id if user else whom)
     if user is None:
         return
     # A link leads to a browser, and the person may sit at an application that knows of none.
@@ -164,7 +165,7 @@ def _send(turn: Turn, user: User | None, whom: str) -> None:
             minutes=sent_codes.MINUTES,
             **link,
         )
-        audit.record(db, factor_pages.code_event(turn, user, WAY, "sign-in"))
+        audit.record(db, tries.code_event(turn, user, WAY, "sign-in"))
 
 
 def _whose(where: TenantContext, login: str) -> User | None:

@@ -22,7 +22,7 @@ from app.web import (
     email_sign_in,
     endings,
     errors,
-    factor_pages,
+    factor_page,
     i18n,
     oauth,
     pages,
@@ -126,7 +126,7 @@ def _started(turn: Turn, standing: Standing) -> Accepted:
         standing.user,
         standing.shown,
         asked.client_id if asked else None,
-        trust=factor_pages.TRUST in turn.found.data,
+        trust=factor_page.TRUST in turn.found.data,
     )
 
 

@@ -12,7 +12,8 @@ from app.domain.models import User
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.password import PasswordFactor
-from app.web import branding, email_sign_in, errors, i18n, lockout, pages, passkey_pages, turns
+from app.web import branding, email_sign_in, errors, i18n, lockout, pages, turns
+from app.web.factors import passkey
 from app.web.i18n import later
 from app.web.page_forms import SignInForm, make_token
 from app.web.standings import Standing
@@ -43,7 +44,7 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
     if form.way.data == email_sign_in.WAY and email_sign_in.is_offered(where):
         sent = email_sign_in.send(turn, login)
         return _blocked(turn, login, sent) if isinstance(sent, Blocked) else sent
-    if form.way.data == passkey_pages.WAY and passkey_pages.is_offered(where):
+    if form.way.data == passkey.WAY and passkey.is_offered(where):
         return _by_passkey(turn, form.credential.data or "")
     if "password" not in where.settings.authentication.methods:
         return turn
@@ -69,7 +70,7 @@ def attempt(turn: Turn, login: str, password: str) -> Verified | Failed | Blocke
 
 
 def _by_passkey(turn: Turn, answer: str) -> Response | Turn:
-    outcome = passkey_pages.verify(turn, None, answer)
+    outcome = passkey.verify(turn, None, answer)
     if isinstance(outcome, Blocked):
         return _blocked(turn, "", outcome)
     if isinstance(outcome, Failed):
@@ -109,7 +110,7 @@ def page(
         username=username,
         can_cancel=asked is not None,
         has_password="password" in turn.where.settings.authentication.methods,
-        passkey=passkey_pages.sign_in_options(turn) if passkey_pages.is_offered(turn.where) else "",
+        passkey=passkey.sign_in_options(turn) if passkey.is_offered(turn.where) else "",
         has_email=email_sign_in.is_offered(turn.where),
         forgot=pages.url("forgot_login", interaction_id=turn.found.id) if can_send else "",
         register=pages.url("register_address", interaction_id=turn.found.id) if registers else "",

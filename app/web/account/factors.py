@@ -1,6 +1,6 @@
 """Second factors: what somebody has, how to add and remove it, and the browsers that go without.
 
-Adding happens in the sign-in family's pages (`web.enrol_pages`). Whoever has a second factor shows it for every change
+Adding happens in the sign-in family's pages (`web.enrol_page`). Whoever has a second factor shows it for every change
 here, in a trusted browser too, and recently (`sessions.reauthenticate_for.security`).
 """
 
@@ -18,11 +18,12 @@ from app.domain.user_agents import describe
 from app.infra import audit
 from app.kernel.errors import Problem
 from app.protocols.login.devices import Devices
-from app.web import enrol_pages, errors, login, pages, turns
+from app.web import errors, login, pages, turns
 from app.web.account import shell
 from app.web.account.forms import ID
 from app.web.account.shell import Visitor
 from app.web.factor_forms import KeptFactorsForm
+from app.web.factors import ADDED, RECOVERY, keeping, totp
 from app.web.page_forms import checked
 
 PAGE = "account_factors"
@@ -36,7 +37,7 @@ def register(app: Flask) -> None:
     """Add the pages."""
     app.add_url_rule("/account/factors", PAGE, _show, methods=["GET"])
     app.add_url_rule("/account/factors", PAGE + "_step", _remove, methods=["POST"])
-    for way in enrol_pages.VIEWS:
+    for way in ADDED:
         app.add_url_rule(
             f"/account/factors/{way}",
             f"{PAGE}_{way.replace('-', '_')}",
@@ -51,7 +52,7 @@ def register(app: Flask) -> None:
 def _add(way: str) -> Response:
     """To the page that adds one; who has to sign in first is asked there."""
     where = pages.tenant()
-    if not enrol_pages.VIEWS[way].is_offered(where):
+    if not ADDED[way].is_offered(where):
         raise NotFound
     return login.go_on(
         turns.begin(where, _HOME.get(way, PAGE), visit=shell.demands(AREA, wants=way)), after_post=False
@@ -77,8 +78,8 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         db.expunge_all()
     ways = [
         (_(view.label), _(view.says), pages.url(f"{PAGE}_{way.replace('-', '_')}"), way)
-        for way, view in enrol_pages.VIEWS.items()
-        if way not in (enrol_pages.RECOVERY, authenticators.PASSKEY) and view.is_offered(where)
+        for way, view in ADDED.items()
+        if way not in (RECOVERY, authenticators.PASSKEY) and view.is_offered(where)
     ]
     return shell.render(
         "account/factors.html",
@@ -101,7 +102,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
 
 def _name(row: Authenticator) -> str:
     """What somebody called it; what has no name of its own, in the reader's language."""
-    return _(row.name) if row.name == enrol_pages.UNNAMED_APP else row.name
+    return _(row.name) if row.name == totp.UNNAMED else row.name
 
 
 def _remove() -> Response:
@@ -148,7 +149,7 @@ def removed(db: Session, where: TenantContext, user: User, access: Access, targe
         authenticators.holdings(db, user), methods
     ):
         raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
-    enrol_pages.tell(db, where, user, row.name or row.kind, added=False)
+    keeping.tell(db, where, user, row.name or row.kind, added=False)
     return row
 
 

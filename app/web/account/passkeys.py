@@ -1,4 +1,4 @@
-"""Passkeys: which somebody has, what they are called, and taking one away. Adding is `web.enrol_pages`'."""
+"""Passkeys: which somebody has, what they are called, and taking one away. Adding is `web.enrol_page`'."""
 
 from flask import Flask, Response, jsonify, request
 from flask_babel import gettext as _

@@ -1,6 +1,6 @@
 """`/api/v1/me/factors`, adding one: what has to be set up is given first, and shown to work afterwards.
 
-The same factors as those of the pages (`web.enrol_pages`), kept under an id for ten minutes in between. What is asked
+The same factors as those of the pages (`web.factors`), kept under an id for ten minutes in between. What is asked
 before either step is `authenticate`'s: a recent sign-in, with a second factor where the caller has one.
 """
 
@@ -22,11 +22,13 @@ from app.kernel.errors import Problem
 from app.protocols.login.devices import Device
 from app.protocols.login.factors import totp
 from app.protocols.login.interactions import Interaction
-from app.web import enrol_pages, factor_pages, pages, passkey_pages
+from app.web import pages
 from app.web.api.bearer import Caller
 from app.web.api.bodies import NoQuery
 from app.web.api.me_bodies import FactorAdded, FactorBegin, FactorBegun, FactorProof, FactorView
 from app.web.cookies import Stub
+from app.web.factors import ADDED, keeping, passkey, sms, tries
+from app.web.factors.totp import UNNAMED
 from app.web.terminal import Terminal
 from app.web.turns import Turn
 
@@ -50,7 +52,7 @@ class _Begun:
 
 def begin(caller: Caller, _query: NoQuery, body: FactorBegin) -> FactorBegun:
     """Give what is needed to set a factor up. Raises `Problem`: `factor.not_offered` (409), `phone.invalid`."""
-    if not enrol_pages.VIEWS[_WAYS[body.kind]].is_offered(caller.tenant):
+    if not ADDED[_WAYS[body.kind]].is_offered(caller.tenant):
         raise Problem("factor.not_offered", "Factors of this kind are not offered here.", status=409)
     if (body.kind == "phone") != (body.number is not None):
         raise Problem("request.invalid", "A number goes with a phone, and with nothing else.")
@@ -61,7 +63,7 @@ def begin(caller: Caller, _query: NoQuery, body: FactorBegin) -> FactorBegun:
 
 def confirm(caller: Caller, _query: NoQuery, body: FactorProof, enrolment_id: UUID) -> FactorAdded:
     """Keep a factor that was shown to work. Raises `Problem`: `factor.unknown` (404), `factor.code_wrong`,
-    `factor.code_expired`, `factor.too_many`, and what `passkey_pages.made` raises."""
+    `factor.code_expired`, `factor.too_many`, and what `passkey.made` raises."""
     key = _key(caller, str(enrolment_id))
     raw = pages.services().state.execute(Get(key)).results[0]
     if raw is None:
@@ -81,7 +83,7 @@ def confirm(caller: Caller, _query: NoQuery, body: FactorProof, enrolment_id: UU
     # The pepper may have to be made, which takes a transaction of its own.
     pages.services().deployment_secrets.pepper()
     with pages.services().tenancy.session(caller.tenant.id, write=True) as db:
-        codes = enrol_pages.write(db, caller.tenant, caller.user, noted, method, caller.event)
+        codes = keeping.write(db, caller.tenant, caller.user, noted, method, caller.event)
         row = next(r for r in authenticators.of_user(db, caller.user.id) if r.id == added[0])
         return FactorAdded(factor=FactorView.of(row), recovery_codes=codes)
 
@@ -94,13 +96,13 @@ def _totp(caller: Caller, enrolment_id: str, body: FactorBegin) -> FactorBegun:
 
 
 def _phone(caller: Caller, enrolment_id: str, body: FactorBegin) -> FactorBegun:
-    number = enrol_pages.number_of(body.number or "")
+    number = sms.number_of(body.number or "")
     if number is None:
         raise Problem(
             "phone.invalid", "A telephone number with its country code is wanted, such as +491701234567."
         )
-    blocked = factor_pages.send_text(
-        _turn(caller, enrolment_id), caller.user, number, enrol_pages.SMS, f"{caller.user.id} {number}"
+    blocked = sms.send(
+        _turn(caller, enrolment_id), caller.user, number, sms.ENROLMENT, f"{caller.user.id} {number}"
     )
     if blocked is not None:
         raise RateLimited(blocked.reason, blocked.retry_after_seconds)
@@ -109,7 +111,7 @@ def _phone(caller: Caller, enrolment_id: str, body: FactorBegin) -> FactorBegun:
 
 
 def _passkey(caller: Caller, enrolment_id: str, body: FactorBegin) -> FactorBegun:
-    options = passkey_pages.creation_options(_turn(caller, enrolment_id), caller.user)
+    options = passkey.creation_options(_turn(caller, enrolment_id), caller.user)
     _keep(caller, enrolment_id, "passkey")
     return FactorBegun(id="", kind="passkey", expires_in=SECONDS, passkey_options=json.loads(options))
 
@@ -125,7 +127,7 @@ def _confirm_totp(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Add
             pages.services().vault,
             caller.tenant.id,
             caller.user.id,
-            name=body.name or enrol_pages.UNNAMED_APP,
+            name=body.name or UNNAMED,
             secret=begun.data["secret"],
             step=step,
         )
@@ -137,7 +139,7 @@ def _confirm_totp(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Add
 def _confirm_phone(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Add, Method]:
     number = begun.data["number"]
     # Five tries, and then the code is good for nothing.
-    subject = factor_pages.codes().check(caller.tenant.id, begun.id, enrol_pages.SMS, body.code or "")
+    subject = tries.codes().check(caller.tenant.id, begun.id, sms.ENROLMENT, body.code or "")
     if subject != f"{caller.user.id} {number}":
         raise Problem("factor.code_expired", "That code is wrong or has expired. Begin again.")
 
@@ -150,10 +152,10 @@ def _confirm_phone(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Ad
 
 def _confirm_passkey(caller: Caller, begun: _Begun, body: FactorProof) -> tuple[Add, Method]:
     answer = json.dumps(body.credential or {})
-    new = passkey_pages.made(_turn(caller, begun.id), caller.user, answer)
+    new = passkey.made(_turn(caller, begun.id), caller.user, answer)
 
     def add(db: Session) -> tuple[str, str]:
-        row = passkey_pages.keep(db, caller.user, new, authenticators.named(body.name or "Passkey"))
+        row = passkey.keep(db, caller.user, new, authenticators.named(body.name or "Passkey"))
         return row.id, row.name
 
     return add, new.method

@@ -2,7 +2,7 @@
 
 A row says what the engine and the pages have to know: whether a tenant lets people use it as a second factor, and
 whether somebody has it. How it is challenged and verified is the factor's own, and gives `outcome.Verified`, `Failed`
-or `Blocked`; a page of `web.factor_pages.VIEWS` under the same id shows and takes it.
+or `Blocked`; a module of `web.factors` under the same id shows and takes it.
 """
 
 from collections.abc import Callable

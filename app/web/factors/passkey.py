@@ -1,10 +1,12 @@
 """Passkeys on the pages: what the browser is asked, and what its answer is worth.
 
-The ways to sign in, show a second factor and add one are views of `web.sign_in`, `web.factor_pages`, `web.enrol_pages`.
+Signing in with one is a part of `web.sign_in`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flask import Response
+from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -15,12 +17,14 @@ from app.domain.tenants import TenantContext
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.factors import passkey
-from app.protocols.login.factors.outcome import Blocked, Failed, Verified
+from app.protocols.login.factors.outcome import Blocked
 from app.protocols.login.factors.passkey import New
-from app.web import errors, factor_pages, pages
-
-if TYPE_CHECKING:
-    from app.web.turns import Turn
+from app.web import errors, pages
+from app.web.factor_forms import EnrolForm
+from app.web.factors import keeping, tries
+from app.web.factors.views import Adding, Asking, Enrolling, Outcome
+from app.web.i18n import later
+from app.web.turns import Turn
 
 WAY = "passkey"
 
@@ -30,13 +34,13 @@ def is_offered(where: TenantContext) -> bool:
     return WAY in where.settings.authentication.methods
 
 
-def sign_in_options(turn: "Turn") -> str:
+def sign_in_options(turn: Turn) -> str:
     """What the sign-in page asks of the browser: any passkey of this place."""
     challenge = _challenges().make(turn.where.id, turn.found.id, passkey.SIGN_IN)
     return passkey.request_options(turn.where, challenge)
 
 
-def factor_options(turn: "Turn", user: User) -> dict[str, Any]:
+def _shown(turn: Turn, user: User) -> dict[str, Any]:
     """What the page of second factors asks: one of the person's."""
     challenge = _challenges().make(turn.where.id, turn.found.id, passkey.SECOND)
     with pages.services().tenancy.session(turn.where.id) as db:
@@ -44,7 +48,7 @@ def factor_options(turn: "Turn", user: User) -> dict[str, Any]:
         return {"options": passkey.request_options(turn.where, challenge, rows)}
 
 
-def creation_options(turn: "Turn", user: User) -> str:
+def creation_options(turn: Turn, user: User) -> str:
     """What the browser is asked to make."""
     challenge = _challenges().make(turn.where.id, turn.found.id, passkey.ENROL)
     with pages.services().tenancy.session(turn.where.id) as db:
@@ -52,7 +56,7 @@ def creation_options(turn: "Turn", user: User) -> str:
         return passkey.creation_options(turn.where, challenge, user, _handle(user), rows)
 
 
-def made(turn: "Turn", user: User, answer: str) -> New:
+def made(turn: Turn, user: User, answer: str) -> New:
     """The passkey that was made. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.expired`."""
     challenge = _challenges().take(turn.where.id, turn.found.id, passkey.ENROL)
     if challenge is None:
@@ -83,7 +87,7 @@ def keep(db: Session, user: User, new: New, name: str) -> Authenticator:
     return row
 
 
-def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | Blocked:
+def verify(turn: Turn, user: User | None, answer: str) -> Outcome:
     """One try: of `user` for a second factor, or of whoever it is that signs in."""
     where, parts = turn.where, pages.services()
     with parts.tenancy.session(where.id) as db:
@@ -92,8 +96,8 @@ def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | 
         db.expunge_all()
     # Of whoever is tried, not of whose passkey it is: with a passkey of their own nobody guesses as on a known device.
     subject = user or owner
-    known = subject is not None and turn.terminal.device.knows(subject.id, subject.password_changed_at)
-    attempt = factor_pages.begin(
+    known = subject is not None and tries.knows(turn, subject)
+    attempt = tries.begin(
         turn,
         subject.id if subject else "?passkey:" + turn.found.id[:16],
         subject.email if subject else None,
@@ -106,8 +110,8 @@ def verify(turn: "Turn", user: User | None, answer: str) -> Verified | Failed | 
     challenge = _challenges().take(where.id, turn.found.id, purpose)
     reason, method = _judged(where, challenge, answer, row, owner, user)
     if method is None or owner is None:
-        return factor_pages.end(attempt, reason, owner, assurance.passkey(synced=False, verified=False))
-    return factor_pages.end(attempt, None, owner, method)
+        return tries.end(attempt, reason, owner, assurance.passkey(synced=False, verified=False))
+    return tries.end(attempt, None, owner, method)
 
 
 def _judged(
@@ -142,3 +146,40 @@ def _handle(user: User) -> bytes:
 
 def _challenges() -> passkey.Challenges:
     return passkey.Challenges(pages.services().state)
+
+
+def _values(enrolling: Enrolling) -> tuple[dict[str, Any], Turn]:
+    return {"options": creation_options(enrolling.turn, enrolling.user)}, enrolling.turn
+
+
+def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
+    user = enrolling.user
+    try:
+        new = made(enrolling.turn, user, form.credential.data or "")
+
+        def add(db: Session) -> tuple[str, str]:
+            row = keep(db, user, new, authenticators.named(form.name.data or _("Passkey")))
+            return row.id, row.name
+
+        return keeping.kept(enrolling, add, new.method)
+    except Problem as problem:
+        if not problem.code.startswith("passkey."):
+            raise
+        errors.note(problem.code, problem.detail)
+        return _(_FAULTS[problem.code])
+
+
+_FAULTS = {
+    "passkey.expired": later("That took too long. Try again."),
+    "passkey.invalid": later("This passkey could not be added."),
+    "passkey.not_allowed": later("Passkeys of this kind are not accepted here."),
+}
+
+ASKING = Asking(later("A passkey"), "passkey", _shown, verify)
+ADDING = Adding(
+    later("Passkey"),
+    later("Your device's lock, or a security key. Nobody can trick you out of it."),
+    lambda where: WAY in where.settings.authentication.mfa.methods,
+    _values,
+    _take,
+)
