@@ -31,6 +31,8 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 STRANGERS = 2
 """URLs read at a time, in a process, that somebody chose whom nobody knows: whoever has us ask servers that never
 answer holds so many threads and no more."""
+LOGOS = 2
+"""The same of clients' logos, which pages do without: no more wait for one than this."""
 _MAX_ADDRESSES = 4
 _CHUNK_BYTES = 8192
 _MAX_URL_CHARACTERS = 2048
@@ -93,6 +95,8 @@ class Fetcher:
         self._resolve = resolve or _resolve
         self.for_strangers = Few(self, STRANGERS)
         """For what anybody may have us read while they wait: `request_uris` and `sector_identifier_uri`."""
+        self.for_logos = Few(self, LOGOS)
+        """For clients' logos, which anybody may ask for, signed in or not."""
 
     def get(
         self,

@@ -136,6 +136,11 @@ CLIENT_REGISTRATION_ALL = Limit("client_registration_all", 3000, 3600)
 """The same from all networks together, without an initial access token. `count`."""
 CLIENT_REGISTRATION_HELD = Limit("client_registration_held", 3000, 3600)
 """The same with one: whoever has none cannot use it up. `count`."""
+CLIENT_LOGOS = Limit("client_logos", 12, 3600)
+"""Logos fetched of one client, whatever addresses it names. `count`, and `taken_back` when there was no place."""
+CLIENT_LOGOS_ALL = Limit("client_logos_all", 600, 3600)
+"""The same of all clients of a tenant: whoever may register one may register many. So many that are never answered
+keep a quarter of a process's places for logos busy (`fetch.LOGOS`); others have the rest. `count`, likewise."""
 REGISTRATION_TOKENS = Limit("registration_tokens", 30, 300)
 """Tokens of registration from one network that are none. `count`, when it failed."""
 
@@ -172,6 +177,8 @@ LIMITS = (
     CLIENT_REGISTRATION,
     CLIENT_REGISTRATION_ALL,
     CLIENT_REGISTRATION_HELD,
+    CLIENT_LOGOS,
+    CLIENT_LOGOS_ALL,
     REGISTRATION_TOKENS,
 )
 """Every fixed limit. How often one account may be tried is the tenant's to set (`authentication.lockout`)."""

@@ -23,7 +23,8 @@ from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.clients import ClientRecord
 from app.domain.models import Client, TenantAsset
 from app.domain.tenants import TenantContext
-from app.infra.state import Key, PutIfAbsent
+from app.infra import limits
+from app.infra.state import Delete, Increment, Key, PutIfAbsent
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash
@@ -187,7 +188,7 @@ def _client_logo() -> Response:
         row = _asset(db, name)
         found = pictures.Picture(row.content_type, row.content) if row else None
         is_fresh = row is not None and clock.now() - row.updated_at < LOGO_FRESH
-    if not is_fresh and _may_fetch(where, uri):
+    if not is_fresh and _may_fetch(where, client.client_id, uri):
         found = _fetched(where, client.client_id, uri) or found
     if found is None:
         raise NotFound
@@ -196,17 +197,27 @@ def _client_logo() -> Response:
     return response
 
 
-def _may_fetch(where: TenantContext, uri: str) -> bool:
-    """Whether nobody tried within the last minutes: whoever loads pages fast must not make us hammer others."""
-    key = Key(where.id, "client-logo", lookup_hash(uri))
-    return bool(pages.services().state.execute(PutIfAbsent(key, b"1", LOGO_RETRY_SECONDS)).results[0])
+def _may_fetch(where: TenantContext, client_id: str, uri: str) -> bool:
+    """Whether nobody tried within the last minutes: whoever loads pages fast must not make us hammer others. Nor must
+    whoever names another address each time (RFC 7592)."""
+    mark = PutIfAbsent(_tried(where, uri), b"1", LOGO_RETRY_SECONDS, required=True)
+    return pages.services().state.execute(mark, *_counted(where, client_id)).ok
+
+
+def _tried(where: TenantContext, uri: str) -> Key:
+    return Key(where.id, "client-logo", lookup_hash(uri))
+
+
+def _counted(where: TenantContext, client_id: str) -> tuple[Increment, Increment]:
+    return limits.CLIENT_LOGOS.count(where.id, client_id), limits.CLIENT_LOGOS_ALL.count(where.id)
 
 
 def _fetched(where: TenantContext, client_id: str, uri: str) -> pictures.Picture | None:
+    """The logo at this address, kept. None where there is none, and at once where there is no place to wait for it."""
     from app.web import errors
 
     try:
-        answer = pages.services().fetcher.get(
+        answer = pages.services().fetcher.for_logos.get(
             uri, max_bytes=pictures.MAX_BYTES, timeout_seconds=LOGO_TIMEOUT_SECONDS, accept="image/*"
         )
         if answer.status != 200:
@@ -214,6 +225,10 @@ def _fetched(where: TenantContext, client_id: str, uri: str) -> pictures.Picture
         picture = pictures.check(answer.body)
     except Problem as refusal:
         errors.note(refusal.code, f"no logo from {uri[:200]}: {refusal}")
+        if refusal.code == "fetch.busy":
+            # Nobody was asked, so that the next who looks may ask.
+            counted = map(limits.taken_back, _counted(where, client_id))
+            pages.services().state.execute(Delete(_tried(where, uri)), *counted)
         return None
     with pages.services().tenancy.session(where.id, write=True) as db:
         # Held while the picture is put: whoever deletes or changes the client takes its pictures along afterwards.

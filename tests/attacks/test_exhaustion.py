@@ -1,0 +1,75 @@
+"""Attacks on what all tenants share: threads, hashing, the interpreter. What one can have us do is bounded, and the
+pages of the others go on meanwhile."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app import create_app
+from app.domain.tenants import TenantContext
+from app.infra import limits
+from app.infra.fetch import LOGOS, Fetcher
+from app.serving.sizing import PAGE_THREADS
+from app.web import branding
+from app.web.services import Services
+from tests.conftest import Http, new_tenant
+from tests.protocol.browserless import new_public_client
+from tests.protocol.key_server import KeyServer
+from tests.protocol.registrations import Made, Registry
+from tests.protocol.tarpit import Tarpit
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
+
+
+def test_logos_of_silent_servers_hold_few_threads(
+    services: Services, tenant: TenantContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for as many as there are places for pages is told at once that there is no logo; the pages of
+    others are there meanwhile, and a logo there was no place for is asked for again as soon as there is."""
+    monkeypatch.setattr(branding, "LOGO_TIMEOUT_SECONDS", 30.0)
+    parts = dataclasses.replace(services, fetcher=Fetcher(("127.0.0.1",)))
+    app, other = create_app(parts.settings, services=parts), new_tenant(services)
+    names = [f"c{number}" for number in range(PAGE_THREADS + 2)]
+
+    def ask(name: str) -> int:
+        return Http(app, tenant).get("/client-logo", query={"client_id": name}).status_code
+
+    with Tarpit() as silent, KeyServer({}) as shelf, ThreadPoolExecutor(LOGOS + 4) as pool:
+        shelf.text = SVG
+        for name in names:
+            new_public_client(services, tenant, name, logo_uri=f"{silent.url}{name}")
+        new_public_client(services, tenant, "honest", logo_uri=shelf.url)
+        held = [pool.submit(ask, name) for name in names[:LOGOS]]
+        silent.wait_for(LOGOS)
+        assert [*pool.map(ask, names[LOGOS:]), ask("honest")] == [404] * (len(names) - LOGOS + 1)
+        assert not any(each.done() for each in held), "the others did not wait for them"
+        assert Http(app, other).get("/forgot").status_code == 303
+        silent.release()
+        assert [each.result() for each in held] == [404] * LOGOS
+        assert ask("honest") == 200
+
+
+def test_one_client_has_few_logos_fetched(services: Services) -> None:
+    """Whatever addresses it names, one after the other, and however many clients one makes (RFC 7592 section 2.2)."""
+    parts = dataclasses.replace(services, fetcher=Fetcher(("127.0.0.1",)))
+    registry = Registry.open(parts, create_app(parts.settings, services=parts))
+    made = registry.register()
+
+    def shown(made: Made) -> int:
+        return registry.http.get("/client-logo", query={"client_id": made.client_id}).status_code
+
+    with KeyServer({}) as shelf:
+        shelf.text = SVG
+        found = []
+        for number in range(limits.CLIENT_LOGOS.most + 3):
+            assert made.put(logo_uri=f"{shelf.url}?{number}").status_code == 200
+            found.append(shown(made))
+        assert found == [200] * limits.CLIENT_LOGOS.most + [404] * 3
+        assert shelf.asked == limits.CLIENT_LOGOS.most
+        other = registry.register(logo_uri=f"{shelf.url}?other")
+        assert shown(other) == 200
+        whole = limits.CLIENT_LOGOS_ALL
+        services.state.execute(*[whole.fail(registry.tenant.id)] * whole.most)
+        assert other.put(logo_uri=f"{shelf.url}?another").status_code == 200
+        assert shown(other) == 404
