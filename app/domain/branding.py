@@ -136,7 +136,7 @@ class BrandingSettings(_Block):
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
     """The name on pages and mails; absent: the tenant's."""
     logo: PictureText | None = None
-    """PNG, WebP or SVG of at most 100 KB: a `data:` URL, the SVG's text, or `{file: PATH}`."""
+    """PNG, WebP, JPEG or SVG of at most 100 KB: a `data:` URL, the SVG's text, or `{file: PATH}`."""
     logo_dark: PictureText | None = None
     """The logo on dark ground."""
     icon: PictureText | None = None

@@ -118,7 +118,7 @@ def language_of(user: User) -> str:
 def brand_of(where: TenantContext) -> Brand:
     """The tenant's looks. A logo that is an SVG stays out: hardly a mail program shows one."""
     said = where.settings.branding
-    shown = said.logo if said.logo and said.logo.endswith((".png", ".webp")) else None
+    shown = said.logo if said.logo and said.logo.endswith((".png", ".webp", ".jpg")) else None
     return Brand(
         colour=said.colours.brand or Brand.colour,
         logo_url=f"{where.issuer}/brand/logo?v={looks.version_of(shown)}" if shown else None,

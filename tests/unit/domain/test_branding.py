@@ -1,10 +1,12 @@
 """What a brand may be: colours that can be read, pictures that do nothing, markup that stays in its place."""
 
 import base64
+import io
 import struct
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from app.domain import branding, colours, custom_markup, pictures
@@ -18,6 +20,12 @@ def png(width: int = 8, height: int = 8) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR" + struct.pack(">II", width, height) + b"\x08\x03\x00\x00\x00"
     )
+
+
+def jpeg(width: int = 8, height: int = 8) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (width, height)).save(written, "JPEG", progressive=width == 8)
+    return written.getvalue()
 
 
 def fault_of(**said: Any) -> str:
@@ -77,6 +85,22 @@ class TestColours:
         assert "a colour such as" in fault_of(colours={"brand": text})
 
 
+@pytest.mark.parametrize(
+    ("picture", "proportion"),
+    [
+        (png(30, 10), 3.0),
+        (jpeg(40, 10), 4.0),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 90 30"/>', 3.0),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" height="20" width="50px"/>', 2.5),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" width="100%"/>', 1.0),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1.1.1 ."/>', 1.0),
+        (b"\x00\x00\x01\x00" + b"\x00" * 20, 1.0),
+    ],
+)
+def test_how_wide_a_picture_is(picture: bytes, proportion: float) -> None:
+    assert pictures.proportion(pictures.check(picture)) == proportion
+
+
 class TestPictures:
     @pytest.mark.parametrize(
         ("content", "kind"),
@@ -84,6 +108,7 @@ class TestPictures:
             (png(), "image/png"),
             (SVG.encode(), "image/svg+xml"),
             (b"\x00\x00\x01\x00" + b"\x00" * 20, "image/x-icon"),
+            (jpeg(), "image/jpeg"),
             (
                 b"RIFF\x00\x00\x00\x00WEBPVP8X" + b"\x0a\x00\x00\x00" + b"\x00" * 4 + b"\x07\x00\x00" * 2,
                 "image/webp",
@@ -102,6 +127,9 @@ class TestPictures:
             (b"<html><script>alert(1)</script></html>", "no SVG"),
             (png(4000, 10), "pixels"),
             (png(0, 10), "pixels"),
+            (jpeg(2049, 10), "pixels"),
+            (jpeg()[:12], "ends early"),
+            (b"\xff\xd8\xff" + b"\xff" * 5000, "ends early"),
             (png() + b"x" * 102_400, "bytes"),
             (b"\x89PNG\r\n\x1a\n", "neither"),
         ],

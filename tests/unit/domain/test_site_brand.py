@@ -1,6 +1,7 @@
 """A brand drawn from a site's page, by rules."""
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,11 +31,14 @@ class Site:
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, str, bytes]] = {}
         self.asked: list[str] = []
+        self.slow: dict[str, float] = {}
+        """Seconds until the answer, by path."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                time.sleep(outer.slow.get(self.path, 0.0))
                 status, kind, body = outer.pages.get(self.path, (404, "text/plain", b"no"))
                 self.send_response(status)
                 self.send_header("Location" if 300 <= status < 400 else "Content-Type", kind)
@@ -124,19 +128,3 @@ def test_a_redirect_inwards_is_refused(site: Site) -> None:
     with pytest.raises(Problem) as refusal:
         site.draw()
     assert refusal.value.code == "fetch.address"
-
-
-@pytest.mark.parametrize(
-    ("text", "colour"),
-    [
-        ("#abc", (0xAA, 0xBB, 0xCC)),
-        ("rgb(1, 2, 3)", (1, 2, 3)),
-        ("rgba(1,2,3,0.5)", None),
-        ("hsl(0, 100%, 50%)", (255, 0, 0)),
-        ("hsl(120deg 100% 25%)", (0, 128, 0)),
-        ("currentColor", None),
-        ("rgb(999, -5, 0)", (255, 0, 0)),
-    ],
-)
-def test_colours_as_stylesheets_write_them(text: str, colour: tuple[int, int, int] | None) -> None:
-    assert site_brand.read_colour(text) == colour
