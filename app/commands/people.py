@@ -122,8 +122,9 @@ def recover(*, username: str, by_mail: bool, slug: str, as_json: bool) -> None:
 @tenant_option
 @json_option
 def unlock(*, username: str, slug: str, as_json: bool) -> None:
-    """Forget the failed sign-ins of an account, so that unknown devices may try again."""
-    from app.protocols.login.factors.password import forget_failures
+    """Forget the failed sign-ins of an account, passwords and second factors alike, so that every device may try
+    again."""
+    from app.protocols.login.factors import failures
 
     with services() as parts:
         tenant = tenant_of(parts, slug)
@@ -131,7 +132,7 @@ def unlock(*, username: str, slug: str, as_json: bool) -> None:
             user = _find(session, username)
             _record(session, tenant, "user.unlocked", target=user.id, name=user.username)
             name, user_id = user.username, user.id
-        parts.state.execute(*forget_failures(tenant.id, user_id))
+        failures.forget(parts.state, tenant.id, user_id, *failures.KINDS)
     answer({"username": name, "unlocked": True}, [f"{name} may try again."], as_json=as_json)
 
 

@@ -195,13 +195,14 @@ class PasskeySettings(_Block):
 
 
 class LockoutSettings(_Block):
-    """When guessing passwords is slowed down."""
+    """When guessing is slowed down. A first pause is as long as the window, the next twice that, up to the longest."""
 
     failures: Annotated[int, Field(ge=3, le=1000)] = 10
     window_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 900
 
 
 class AuthenticationSettings(_Block):
+    longest_pause_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 14400
     """How people sign in."""
 
     require_verified_email: bool = False

@@ -350,7 +350,7 @@ EVENTS: tuple[EventType, ...] = (
         "user_unlocked",
         ACCOUNT_CHANGE,
         _ADMIN,
-        "Failed sign-ins of an account were forgotten.",
+        "Failed sign-ins of an account were forgotten, second factors and known devices included.",
     ),
     _row(
         "user.registered",

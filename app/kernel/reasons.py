@@ -10,7 +10,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "account.last_admin": "Nobody else may do everything in the tenant, so this account stays.",
         "account.leaving": "The person asked for the account to be deleted, and may still keep it.",
-        "account.locked": "Too many failed sign-ins for this account from unknown devices; it opens again by itself.",
+        "account.locked": "Too many failed tries at this account, here or on unknown devices; it opens again by itself.",
+        "account.no_way_in": "The person came by a link that is good once, and has nothing that signs them in again.",
         "acr.unmet": "The client asked for a strength of authentication this tenant does not offer.",
         "acr.wanted": "The client asked for a stronger authentication than the session's.",
         "admin.exists": "The tenant has an administrator already; without them only a recovery link helps.",

@@ -17,7 +17,8 @@ from app.domain.tenants import TenantContext
 from app.infra import limits, page_slots
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.protocols.login.factors.password import MAX_LOGIN, forget_failures
+from app.protocols.login.factors import failures
+from app.protocols.login.factors.password import MAX_LOGIN
 from app.web import links, mails, new_account, pages, strength, turns
 from app.web.page_forms import checked, make_token
 from app.web.people_forms import ForgottenForm, NewPasswordForm
@@ -181,7 +182,9 @@ def set_password(
         if problem.code not in ("password.policy", "password.invalid"):
             raise
         return password_page(action, token, fault=new_account.said(problem), recovers=recovers)
-    parts.state.execute(*forget_failures(where.id, user_id))
+    # Whoever reads the person's mail does not get new guesses at the second factor by it; where an administrator let
+    # them in, the factors that were guessed at are gone.
+    failures.forget(parts.state, where.id, user_id, *(failures.KINDS if recovers else (failures.PASSWORD,)))
     return pages.see_other(pages.url("password_set"))
 
 

@@ -467,14 +467,14 @@ def test_a_disabled_person_is_out_at_once(
 def test_a_lockout_is_told_to_its_owner_once_and_can_be_ended(
     alice: Person, services: Services, tenant: TenantContext, app: "Flask"
 ) -> None:
-    from app.protocols.login.factors.password import forget_failures
+    from app.protocols.login.factors import failures
 
     decide(services, tenant, authentication={"lockout": {"failures": 3}})
     for _ in range(5):
         signs_in(app, tenant, "wrong")
     assert [letter.subject for letter in mailbag.letters(services, tenant, ALICE)] == ["Sign-in was paused"]
     assert attempt(app, tenant, PASSWORD).status_code == 429
-    services.state.execute(*forget_failures(tenant.id, row(services, tenant).id))
+    failures.forget(services.state, tenant.id, row(services, tenant).id, failures.PASSWORD)
     assert signs_in(app, tenant, PASSWORD)
 
 

@@ -237,7 +237,12 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
                 people.sign_out,
                 "End every session of a person, and what lives no longer than they; applications are told.",
             ),
-            ("unlock", "unlock", people.unlock, "Forget the failed sign-ins of an account."),
+            (
+                "unlock",
+                "unlock",
+                people.unlock,
+                "Forget the failed sign-ins of an account, passwords and second factors alike.",
+            ),
             (
                 "recover",
                 "recovery",

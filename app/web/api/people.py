@@ -13,7 +13,7 @@ from app.domain.access import rbac
 from app.domain.models import User
 from app.infra import audit
 from app.kernel.errors import Problem
-from app.protocols.login.factors.password import forget_failures
+from app.protocols.login.factors import failures
 from app.web import mails, pages
 from app.web.api.bearer import Caller
 from app.web.api.bodies import NoQuery, PersonState
@@ -49,7 +49,7 @@ def unlock(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
         user = _other(session, caller, user_id)
         done = _done(session, caller, user, "user.unlocked")
-    pages.services().state.execute(*forget_failures(caller.tenant.id, done.sub))
+    failures.forget(pages.services().state, caller.tenant.id, done.sub, *failures.KINDS)
     return done
 
 

@@ -7,6 +7,9 @@ import pytest
 from app.domain import one_time_links, users
 from app.domain.models import OneTimeLink, User
 from app.domain.tenants import TenantContext
+from app.infra.state import Append
+from app.protocols.login.factors import failures
+from app.protocols.login.factors.failures import Counters
 from app.web.services import Services
 from tests.protocol import mailbag
 from tests.protocol.browserless import new_person
@@ -79,8 +82,20 @@ def test_recover_prints_or_mails_a_link(
         assert session.query(OneTimeLink).filter_by(user_id=alice).count() == 1
 
 
-def test_unlock(watchword: Watchword, tenant: TenantContext, alice: str) -> None:
+def test_unlock(watchword: Watchword, services: Services, tenant: TenantContext, alice: str) -> None:
+    """Passwords and second factors, on unknown devices and known ones."""
+    tried = [
+        Counters(tenant, kind, alice, device_id, "203.0.113.7")
+        for kind in failures.KINDS
+        for device_id in (None, "known")
+    ]
+    for counters in tried:
+        for _ in range(tenant.settings.authentication.lockout.failures):
+            counted = counters.count(services.state)
+            counters.failed(services.state, counted, Append(tenant.id, "test", b""))
+        assert not counters.count(services.state).ok
     assert watchword("user", "unlock", "alice", "--tenant", tenant.slug).status == 0
+    assert all(counters.count(services.state).ok for counters in tried)
     assert watchword("user", "unlock", "nobody", "--tenant", tenant.slug).status == 1
 
 

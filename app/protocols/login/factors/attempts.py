@@ -10,29 +10,33 @@ from dataclasses import dataclass
 from app.domain.tenants import TenantContext
 from app.infra import audit, page_slots
 from app.infra.audit import Event
-from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
-from app.infra.state import Delete, Increment, Key, StateStore
+from app.infra.state import Outcome, StateStore
+from app.protocols.login.factors import failures
+from app.protocols.login.factors.failures import Counters
 from app.protocols.login.factors.outcome import Blocked, Failed, Origin
-
-KIND = "factor"
-DAY_SECONDS = 86400
-DAY_FACTOR = 5
-"""A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try: by whom, with what, from where."""
 
-    tenant: TenantContext
-    user_id: str
+    counters: Counters
+    counted: Outcome
     email: str | None
     method: str
-    device_id: str
-    known_device: bool
     origin: Origin
     began: float
     """By the monotonic clock."""
+
+    @property
+    def known_device(self) -> bool:
+        """Whether the person signed in there before."""
+        return self.counters.device_id is not None
+
+    @property
+    def person_id(self) -> str | None:
+        """Whose it is. A name nobody has counts as well; on record it is nobody."""
+        return None if self.counters.account.startswith("?") else self.counters.account
 
 
 class Attempts:
@@ -54,59 +58,37 @@ class Attempts:
         origin: Origin,
     ) -> Attempt | Blocked:
         """Count a try. `Blocked` when there were too many."""
-        attempt = Attempt(tenant, user_id, email, method, device_id, known_device, origin, time.monotonic())
-        outcome = self._state.execute(*_counters(attempt))
-        if outcome.ok:
+        began, known_id = time.monotonic(), device_id if known_device else None
+        counters = Counters(tenant, failures.FACTOR, user_id, known_id, origin.ip)
+        counted = counters.count(self._state)
+        attempt = Attempt(counters, counted, email, method, origin, began)
+        if counted.ok:
             return attempt
-        # An unknown device's first counter is the network's; recording each of its refusals would let a flood fill
-        # the audit log.
-        if outcome.refused == 0 and not known_device:
-            return Blocked("rate.network", outcome.retry_after_seconds or 1)
-        self._record(attempt, "account.locked")
-        return Blocked("account.locked", outcome.retry_after_seconds or 1)
+        if counters.is_network(counted):
+            return Blocked("rate.network", counted.retry_after_seconds or 1)
+        record = audit.operation(_event(attempt, "account.locked"))
+        retry_after = counters.blocked(self._state, counted, record)
+        return Blocked("account.locked", retry_after, attempt.person_id)
 
     def succeeded(self, attempt: Attempt) -> None:
         """The try was right: whoever made it begins anew, and it does not count against the network."""
-        counters = _counters(attempt)
-        shared = () if attempt.known_device else counters[:1]
-        self._state.execute(
-            *(taken_back(counter) for counter in shared),
-            *(Delete(counter.key) for counter in counters[len(shared) :]),
-            audit.operation(_event(attempt, None)),
-        )
+        self._state.execute(*attempt.counters.forgotten(), audit.operation(_event(attempt, None)))
 
     def failed(self, attempt: Attempt, reason: str) -> Failed:
         """The try was wrong. Takes its time."""
-        self._record(attempt, reason)
+        record = audit.operation(_event(attempt, reason))
+        attempt.counters.failed(self._state, attempt.counted, record)
         page_slots.rest_until(attempt.began + self._floor_seconds)
         return Failed(reason)
-
-    def _record(self, attempt: Attempt, reason: str) -> None:
-        self._state.execute(audit.operation(_event(attempt, reason)))
-
-
-def _counters(attempt: Attempt) -> tuple[Increment, ...]:
-    """What one try counts against. On a known device nothing counts but what was tried there (see `password`)."""
-    tenant, lockout = attempt.tenant, attempt.tenant.settings.authentication.lockout
-    where = attempt.device_id if attempt.known_device else "unknown"
-    near = Increment(
-        Key(tenant.id, KIND, f"{attempt.user_id}:{where}"), lockout.window_seconds, limit=lockout.failures
-    )
-    if attempt.known_device:
-        return (near,)
-    network = SIGN_IN_NETWORK.count(tenant.id, network_of(attempt.origin.ip))
-    daily = Key(tenant.id, KIND, f"{attempt.user_id}:day")
-    return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
 
 
 def _event(attempt: Attempt, reason: str | None) -> Event:
     return Event(
         "auth.factor.fail" if reason else "auth.factor.success",
-        tenant_id=attempt.tenant.id,
+        tenant_id=attempt.counters.tenant.id,
         outcome="failure" if reason else "success",
         reason=reason,
-        # A name nobody has counts as well; on record it is nobody.
-        user_id=None if attempt.user_id.startswith("?") else attempt.user_id,
+        user_id=attempt.person_id,
         email=attempt.email,
         ip=attempt.origin.ip,
         user_agent=attempt.origin.user_agent,

@@ -15,22 +15,19 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra import audit, page_slots
 from app.infra.audit import Event
-from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.passwords import Passwords
-from app.infra.state import Delete, Increment, Key, Op, StateStore
+from app.infra.state import Outcome, StateStore
 from app.infra.tenancy import Tenancy
 from app.kernel.errors import Unavailable
 from app.kernel.secrets import lookup_hash
 from app.protocols.login.devices import Device
+from app.protocols.login.factors import failures
+from app.protocols.login.factors.failures import Counters
 from app.protocols.login.factors.outcome import Blocked, Failed, Origin, Verified
 
-KIND = "sign-in"
 MAX_LOGIN = 320
-DAY_SECONDS = 86400
 DEAREST_FACTOR = 1.5
 """How far the floor of refusals is above the dearest hash, which is an estimate."""
-DAY_FACTOR = 5
-"""A day of unknown devices gets so many times the failures of one window: the back-off of slow guessing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,25 @@ class PasswordFactor:
     ) -> Verified | Failed | Blocked:
         started = time.monotonic()
         account = self._account(tenant, login, device)
-        counters = _counters(tenant, account, device, origin)
-        outcome = self._state.execute(*counters)
-        if not outcome.ok:
-            return self._blocked(
-                tenant, account, origin, outcome.refused or 0, outcome.retry_after_seconds or 1
-            )
+        known_id = device.id if account.known_device else None
+        counters = Counters(tenant, failures.PASSWORD, account.name, known_id, origin.ip)
+        counted = counters.count(self._state)
+        if not counted.ok:
+            return self._blocked(counters, counted, account, origin)
         stored = account.user.password_hash if account.user else None
         try:
             verdict = (
                 self._passwords.verify(password, stored) if stored else self._passwords.verify_dummy(password)
             )
         except Unavailable:
-            self._state.execute(*(taken_back(counted) for counted in counters))
+            counters.take_back(self._state)
             raise
         reason = _refusal(account.user, verdict.ok)
         if reason is not None or account.user is None:
             failed = Failed(reason or "user.unknown")
-            self._state.execute(audit.operation(_event(tenant, account, origin, failed.reason)))
+            counters.failed(
+                self._state, counted, audit.operation(_event(tenant, account, origin, failed.reason))
+            )
             floor_seconds = max(self._floor_seconds, self._dearest_seconds(tenant) * DEAREST_FACTOR)
             page_slots.rest_until(started + floor_seconds)
             return failed
@@ -104,14 +102,11 @@ class PasswordFactor:
             return _Account(None, "?" + lookup_hash(users.normalize(login[:MAX_LOGIN])), known_device=False)
         return _Account(user, user.id, device.knows(user.id, user.password_changed_at))
 
-    def _blocked(
-        self, tenant: TenantContext, account: _Account, origin: Origin, refused: int, retry_after: int
-    ) -> Blocked:
-        # An unknown device's first counter is the network's; recording each of its refusals would let a flood fill
-        # the audit log.
-        if refused == 0 and not account.known_device:
-            return Blocked("rate.network", retry_after)
-        self._state.execute(audit.operation(_event(tenant, account, origin, "account.locked")))
+    def _blocked(self, counters: Counters, counted: Outcome, account: _Account, origin: Origin) -> Blocked:
+        if counters.is_network(counted):
+            return Blocked("rate.network", counted.retry_after_seconds or 1)
+        record = audit.operation(_event(counters.tenant, account, origin, "account.locked"))
+        retry_after = counters.blocked(self._state, counted, record)
         return Blocked("account.locked", retry_after, account.user.id if account.user else None)
 
     def _succeeded(
@@ -120,7 +115,7 @@ class PasswordFactor:
         account: _Account,
         user: User,
         better: str | None,
-        counters: tuple[Increment, ...],
+        counters: Counters,
     ) -> Verified:
         if better is not None:
             with self._tenancy.session(tenant.id, write=True) as session:
@@ -131,35 +126,8 @@ class PasswordFactor:
                     .values(password_hash=better, password_cost_ms=0)
                     .execution_options(synchronize_session=False)
                 )
-        shared = () if account.known_device else counters[:1]
-        forget: list[Op] = [taken_back(counted) for counted in shared]
-        self._state.execute(*forget, *(Delete(counted.key) for counted in counters[len(shared) :]))
+        self._state.execute(*counters.forgotten())
         return Verified(user.id, user.epoch, assurance.PASSWORD, account.known_device)
-
-
-def _counters(
-    tenant: TenantContext, account: _Account, device: Device, origin: Origin
-) -> tuple[Increment, ...]:
-    """Counted before the check, so that parallel guesses do not pass together.
-
-    On a device its owner used before, nothing counts but what was tried there: guesses at the account from elsewhere
-    do not keep the owner out, and neither does a flood from the network they share with a guesser.
-    """
-    lockout = tenant.settings.authentication.lockout
-    where = device.id if account.known_device else "unknown"
-    near = Increment(
-        Key(tenant.id, KIND, f"{account.name}:{where}"), lockout.window_seconds, limit=lockout.failures
-    )
-    if account.known_device:
-        return (near,)
-    network = SIGN_IN_NETWORK.count(tenant.id, network_of(origin.ip))
-    daily = Key(tenant.id, KIND, f"{account.name}:day")
-    return network, near, Increment(daily, DAY_SECONDS, limit=lockout.failures * DAY_FACTOR)
-
-
-def forget_failures(tenant_id: str, user_id: str) -> tuple[Delete, ...]:
-    """The operations that unlock an account for unknown devices. Known ones have a counter of their own, and wait."""
-    return tuple(Delete(Key(tenant_id, KIND, f"{user_id}:{what}")) for what in ("unknown", "day"))
 
 
 def _refusal(user: User | None, password_ok: bool) -> str | None:
