@@ -1,12 +1,15 @@
 """The page somebody meets whose password has to be another one: an administrator said so, or it is too old."""
 
+from dataclasses import replace
+
 from flask import Response
 from flask_babel import gettext as _
 
+from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
-from app.web import errors, new_account, own_password, pages, strength
+from app.web import errors, new_account, own_password, pages, strength, turns
 from app.web.i18n import later
 from app.web.page_forms import make_token
 from app.web.people_forms import OwnPasswordForm
@@ -46,7 +49,10 @@ def take(turn: Turn, standing: Standing, form: OwnPasswordForm) -> Response | Tu
         if problem.code not in own_password.FAULTS:
             raise
         return _page(turn, standing, {"password": new_account.said(problem)}, password=password, status=400)
-    return turn
+    if standing.shown is None:
+        return turn
+    # Whoever sets a password knows it: what was shown with the former one counts as shown now.
+    return turns.change(turn, shown=replace(standing.shown, at=clock.timestamp(clock.now())))
 
 
 def _page(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import time_machine
 
 from app.domain import account_access, one_time_links, users
 from app.domain.models import Authenticator, RecoveryCode
@@ -18,8 +19,16 @@ from app.kernel import clock
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.protocol import mailbag
-from tests.protocol.browserless import PASSWORD, Person, new_person, new_public_client, token_of
-from tests.protocol.test_factors import with_one_factor
+from tests.protocol.browserless import (
+    PASSWORD,
+    Person,
+    answer_of,
+    new_person,
+    new_public_client,
+    request,
+    token_of,
+)
+from tests.protocol.test_factors import Settle, settle, with_one_factor
 from tests.protocol.test_lifecycle import (
     ALICE,
     NEXT,
@@ -42,7 +51,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Http
 
-__all__ = ["watchword"]
+__all__ = ["settle", "watchword"]
 
 THIEF = "thief@example.com"
 ACCOMPLICE = "accomplice@example.com"
@@ -397,3 +406,35 @@ def _passkey(user_id: str, name: str, created_at: datetime) -> Authenticator:
         created_at=created_at,
         confirmed_at=created_at,
     )
+
+
+@pytest.mark.parametrize("way", [_resets, _is_recovered, _is_closed_and_opened])
+def test_what_a_thief_consented_to_is_asked_of_the_owner(
+    alice: Person, services: Services, tenant: TenantContext, way: Way
+) -> None:
+    """Otherwise a link the owner opens gives the thief's application a code, and offline access, without a word."""
+    new_public_client(services, tenant, "theirs", client_name="Theirs")
+    assert alice.tokens("theirs", scope="openid offline_access")["refresh_token"]
+    way(alice, services, tenant, alice.http.app)
+    owner = Person(Browser(alice.http.app, tenant), password=PASSWORD if way is _is_closed_and_opened else NEXT)
+    page = owner.authorize("theirs", scope="openid offline_access")
+    page = owner.sign_in(page)
+    assert 'id="allow"' in page.text
+    answer = owner.http.get("/authorize", query=request("theirs", prompt="none"))
+    assert answer_of(answer).parameters["error"] == "consent_required"
+
+
+def test_a_sign_in_begun_with_the_former_password_goes_nowhere(
+    alice: Person, services: Services, tenant: TenantContext, settle: Settle
+) -> None:
+    settle(terms={"version": "1", "url": "https://example.com/terms"})
+    thief = Person(Browser(alice.http.app, tenant))
+    waiting = thief.sign_in(thief.authorize())
+    assert 'name="step" value="terms"' in waiting.text
+    settle(terms=None)
+    with time_machine.travel(clock.after(2), tick=True):
+        _changes_the_password(alice)
+        settle(terms={"version": "1", "url": "https://example.com/terms"})
+        page = thief.step(waiting, step="terms", answer="agree", agreed="1", version="1")
+        assert 'id="sign-in"' in page.text
+        assert 'id="sign-in"' in thief.http.get("/account").text

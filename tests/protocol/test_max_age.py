@@ -10,10 +10,13 @@ from app.domain.tenants import TenantContext
 from app.infra import jose
 from app.kernel import clock
 from app.web.services import Services
-from tests.protocol.browserless import Person, answer_of, new_person, new_public_client
+from tests.protocol.browserless import Person, answer_of, new_person, new_public_client, token_of
+from tests.protocol.test_factors import Settle, settle
 
 if TYPE_CHECKING:
     from tests.conftest import Http
+
+__all__ = ["settle"]
 
 
 @pytest.fixture
@@ -42,6 +45,21 @@ def test_younger_than_max_age_does_not(person: Person, services: Services, tenan
     first = auth_time(person.tokens(max_age="15000")["id_token"], services, tenant)
     with time_machine.travel(clock.after(60), tick=True):
         assert auth_time(person.tokens(max_age="10000", prompt="none")["id_token"], services, tenant) == first
+
+
+def test_a_request_kept_open_does_not_keep_its_sign_in_young(person: Person, settle: Settle) -> None:
+    """It counts for the request it was for, for as long as what is shown on the way counts."""
+    settle(authentication={"methods": ["password", "email"]})
+    page = person.sign_in(person.authorize(max_age="60", prompt="login"))
+    assert 'id="allow"' in page.text
+    at = person.at.partition("?")[0]
+    with time_machine.travel(clock.after(0), tick=True) as traveller:
+        for _ in range(2):
+            traveller.shift(550)
+            # Something changes in the interaction, which makes it last.
+            form = {"csrf_token": token_of(page), "step": "sign-in", "way": "email", "username": "nobody"}
+            assert person.http.post(at, raw=True, form=form).status_code == 303
+        assert 'id="sign-in"' in person.http.get(at, raw=True).text
 
 
 def test_zero_asks_again_each_time(person: Person) -> None:

@@ -53,7 +53,7 @@ def options(now: "Situation", wanted: More) -> tuple[str, ...]:
     amr = now.person.amr if now.person else ()
     if wanted.acr == PHISHING_RESISTANT:
         return ("passkey",)
-    return factors.usable(now.tenant.settings.authentication, now.facts.holdings(), amr)
+    return _left(now, amr)
 
 
 def due(now: "Situation") -> str | None:
@@ -100,10 +100,23 @@ def _reason(now: "Situation", person: "Person") -> str | None:
         return "mfa.client"
     if is_required(now):
         return "mfa.policy"
-    if not (person.is_pending or now.protects) or now.facts.holdings().second_factors == 0:
+    if not (person.is_pending or now.protects) or not _has_second(now):
         return None
-    left = factors.usable(now.tenant.settings.authentication, now.facts.holdings(), person.amr)
-    if not left and assurance.POSSESSION in assurance.kinds(person.amr):
+    if not _left(now, person.amr) and assurance.POSSESSION in assurance.kinds(person.amr):
         # They began with the very passkey that is all they have.
         return None
     return "mfa.enrolled"
+
+
+def _has_second(now: "Situation") -> bool:
+    """Whether the person registered a second factor: a passkey is none where it only begins a sign-in."""
+    authentication, held = now.tenant.settings.authentication, now.facts.holdings()
+    only_begins = "passkey" in authentication.methods and "passkey" not in authentication.mfa.methods
+    return held.second_factors > (held.passkeys if only_begins else 0)
+
+
+def _left(now: "Situation", amr: tuple[str, ...]) -> tuple[str, ...]:
+    """What makes two factors of it; where nothing does, what they have besides. Nobody adds a factor to an account
+    before they showed more than one of those it has: a key that was found in the street is not its owner."""
+    settings, held = now.tenant.settings.authentication, now.facts.holdings()
+    return factors.usable(settings, held, amr) or factors.unshown(settings, held, amr)

@@ -54,3 +54,16 @@ def usable(settings: AuthenticationSettings, held: Holdings, amr: tuple[str, ...
         # Where mail sets a new password, mailbox and password are one, unless the tenant says otherwise.
         found.remove("password")
     return () if found == ["recovery"] else tuple(found)
+
+
+def unshown(settings: AuthenticationSettings, held: Holdings, amr: tuple[str, ...]) -> tuple[str, ...]:
+    """The factors of the same kind as the one that was shown, the best first; none once two were."""
+    shown = {_BY_AMR[name] for name in amr if name in _BY_AMR}
+    if len(shown) != 1 or not shown <= _POSSESSIONS:
+        return ()
+    found = [f.id for f in FACTORS if f.id in _POSSESSIONS - shown and f.allowed(settings) and f.enrolled(held)]
+    return () if found == ["recovery"] else tuple(found)
+
+
+_BY_AMR = {"pwd": "password", "swk": "passkey", "hwk": "passkey", "otp": "totp", "sms": "sms"}
+_POSSESSIONS = {f.id for f in FACTORS if f.kind == assurance.POSSESSION}
