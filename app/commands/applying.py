@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from app.web.services import Services
 
 WOULD_CHANGE = 3
-_PICTURES = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml", ".ico": "image/x-icon"}
+_PICTURES = {
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+}
 
 
 @click.command()

@@ -157,6 +157,10 @@ class TestPreview:
         assert "--brand: #7a1fa2;" in http.get(path + "/brand.css").text
         assert http.get(path + "/logo").data == SVG.encode()
         assert http.get(path + "/icon").status_code == 404
+        consent = http.get(path + "/consent")
+        assert "An application</bdi> wants access" in consent.text
+        assert "<fieldset disabled" in consent.text
+        assert f'href="{tenant.path}{path}"' in consent.text
         assert "Proposed" not in http.get("/sign-in").text
         assert http.post(path).status_code == 405
 

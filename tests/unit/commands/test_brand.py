@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from app.domain.tenants import TenantContext
+from app.infra.state import Delete, Key
+from app.kernel.secrets import lookup_hash
+from app.web import brand_preview
 from app.web.services import Services
-from tests.conftest import Http
+from tests.conftest import Http, new_tenant
 from tests.unit.commands.conftest import Watchword
 from tests.unit.domain.test_site_brand import ICON, LOGO, PAGE, Site
 from tests.unit.domain.test_site_brand import site as running_site
@@ -43,13 +46,35 @@ def test_proposed_previewed_applied(
     assert link.startswith(f"{tenant.issuer}/brand-preview/")
     assert "Northwind" in http.get(link.removeprefix(tenant.issuer)).text
     assert "Northwind" not in http.get("/sign-in").text
-    applied = watchword("tenant", "brand", tenant.slug, "--from", site.url, "--apply")
+    site.pages["/"] = (200, "text/html", PAGE.replace(b"Northwind", b"Southwind"))
+    applied = watchword("tenant", "brand", tenant.slug, "--apply", link)
     assert applied.status == 0, applied.err
     assert f"~ tenant {tenant.slug} (settings.branding)" in applied.out
     page = http.get("/sign-in").text
-    assert "<title>Sign in – Northwind</title>" in page
+    assert "<title>Sign in – Northwind</title>" in page, "what was seen, and not what the site says by now"
     assert http.get("/brand/logo").data == LOGO
     assert "--brand: #" in http.get("/brand.css").text
+
+
+def test_what_was_not_previewed_is_not_applied(
+    watchword: Watchword, services: Services, tenant: TenantContext, site: Site
+) -> None:
+    """A link is of its tenant and of its hour, and no other way leads to a drawn brand."""
+    previewed = watchword("tenant", "brand", tenant.slug, "--from", site.url, "--preview", "--json")
+    link = previewed.json["preview"]
+    other = new_tenant(services)
+    refused = watchword("tenant", "brand", other.slug, "--apply", link)
+    assert refused.status == 1
+    assert "no such preview of this tenant" in refused.err
+    assert watchword("tenant", "brand", tenant.slug, "--apply", link[:-1]).status == 1
+    assert watchword("tenant", "brand", tenant.slug, "--apply", link, "--from", site.url).status == 2
+    assert watchword("tenant", "brand", tenant.slug, "--apply", link, "--preview").status == 2
+    handle = link.rpartition("/")[2]
+    again = watchword("tenant", "brand", tenant.slug, "--apply", handle, "--json")
+    assert [change["members"] for change in again.json["changes"]] == [["settings.branding"]]
+    assert watchword("tenant", "brand", tenant.slug, "--apply", f"{link}/consent").status == 0
+    services.state.execute(Delete(Key(tenant.id, brand_preview.KIND, lookup_hash(handle))))
+    assert "no such preview" in watchword("tenant", "brand", tenant.slug, "--apply", link).err
 
 
 def test_refused(watchword: Watchword, tenant: TenantContext, site: Site) -> None:
