@@ -1,4 +1,4 @@
-"""`watchword user invite|unlock|recover|sign-out|keep-address|disable|enable`: what is done to people beside what is
+"""`watchword user invite|unlock|demand-password|recover|sign-out|keep-address|disable|enable`: what is done to people beside what is
 applied."""
 
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ _DAY = 86400
 
 def add_to(group: click.Group) -> None:
     """Add these commands to `watchword user`."""
-    for command in (invite, unlock, recover, sign_out, keep_address, disable, enable):
+    for command in (invite, unlock, demand_password, recover, sign_out, keep_address, disable, enable):
         group.add_command(command)
 
 
@@ -134,6 +134,26 @@ def unlock(*, username: str, slug: str, as_json: bool) -> None:
             name, user_id = user.username, user.id
         failures.forget(parts.state, tenant.id, user_id, *failures.KINDS)
     answer({"username": name, "unlocked": True}, [f"{name} may try again."], as_json=as_json)
+
+
+@click.command("demand-password")
+@click.argument("username")
+@tenant_option
+@json_option
+def demand_password(*, username: str, slug: str, as_json: bool) -> None:
+    """Ask a person for a new password, which the pages want before anything else; sessions go on until then."""
+    from app.domain import new_passwords
+
+    def demand(_parts: "Services", _session: "Session", user: "User") -> dict[str, Any]:
+        new_passwords.demand(user)
+        return {}
+
+    name, _ = _change(slug, username, "user.password_demanded", demand)
+    answer(
+        {"username": name, "must_change_password": True},
+        [f"{name} sets a new password at the next sign-in."],
+        as_json=as_json,
+    )
 
 
 @click.command("sign-out")

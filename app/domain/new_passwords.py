@@ -14,6 +14,7 @@ from app.domain.tenants import TenantContext
 from app.infra.breached import Breached
 from app.infra.passwords import Passwords
 from app.kernel import clock
+from app.kernel.errors import Problem
 
 
 class NewPasswords:
@@ -107,6 +108,16 @@ def is_too_old(user: User, settings: PasswordSettings) -> bool:
     days = settings.max_age_days if settings.preset == "custom" else 0
     if days == 0 or user.password_hash is None:
         return False
+def demand(user: User) -> None:
+    """Have the person set a new password before anything else when they sign in, or an application sends them here.
+
+    Raises `Problem` (`password.missing`, 409).
+    """
+    if user.password_hash is None:
+        raise Problem("password.missing", "This person has no password.", status=409)
+    user.must_change_password = True
+
+
     changed = user.password_changed_at or user.created_at
     return clock.now() - changed > timedelta(days=days)
 

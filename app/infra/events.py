@@ -346,6 +346,13 @@ EVENTS: tuple[EventType, ...] = (
         "An administrator ended so many sessions of a person.",
     ),
     _row(
+        "user.password_demanded",
+        "user_password_demanded",
+        ACCOUNT_CHANGE,
+        _ADMIN,
+        "An administrator asked a person for a new password.",
+    ),
+    _row(
         "user.unlocked",
         "user_unlocked",
         ACCOUNT_CHANGE,

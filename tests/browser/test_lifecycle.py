@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from app.domain import users
+from app.domain import new_passwords, users
 from tests.browser.site import PASSWORD, Site
 from tests.browser.test_flows import tab
 from tests.browser.tour import sign_in
@@ -99,7 +99,7 @@ def test_a_new_password(tab: Page, site: Site, person: str) -> None:
     with site.services.tenancy.session(site.people().id, write=True) as session:
         user = users.find_by_login(session, person)
         assert user is not None
-        user.must_change_password = True
+        new_passwords.demand(user)
     tab.context.clear_cookies()
     tab.goto(site.people_url())
     sign_in(tab, person, NEXT)

@@ -795,6 +795,7 @@ TARGETS: tuple[Target, ...] = (
         "/api/v1/me/profile",
         ("attributes",),
         {"attributes": '{"name": "Al"}'},
+            ("demand_password_of", "demand-password"),
         bearer=True,
         json_body=True,
     ),

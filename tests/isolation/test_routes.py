@@ -832,6 +832,7 @@ def test_as_tenant_b_with_what_is_tenant_as(world: World, name: str) -> None:
     for answer in ROUTES[name](world):
         told = answer.text + str(answer.headers)
         assert MARK not in told
+    "api.demand_password_of_user": somebody_elses("/api/v1/users/<user>/demand-password"),
         assert world.a.user_id not in told
         assert world.a.tenant.id not in told.replace(f"ww-{world.a.tenant.id}", "")
         assert answer.status_code < 500

@@ -4,9 +4,10 @@ import pytest
 
 from app.domain import users
 from app.domain.models import Role
+from tests import outbox_rows
 from tests.conftest import Http
 from tests.protocol import mailbag
-from tests.protocol.test_api import Api, api
+from tests.protocol.test_api import Api, api, problem
 from tests.protocol.test_registration import finish
 
 __all__ = ["api"]
@@ -72,12 +73,29 @@ def test_nobody_gives_or_takes_beyond_their_own_permissions(api: Api) -> None:
     desk = api.token(user_id=api.side.user(role="desk"))
     assert invite(api, "desk@example.com", desk, roles=["admin"])[0] == 403
     assert invite(api, "desk@example.com", desk, roles=["desk"])[0] == 201
-    for action in ("disable", "sign-out", "unlock", "recovery"):
+    for action in ("disable", "sign-out", "unlock", "demand-password", "recovery"):
         assert api.call(f"/users/{api.admin}/{action}", desk, "POST").status_code == 403
     plain = api.side.user()
     assert api.call(f"/users/{plain}/disable", desk, "POST").json["disabled"] is True
     assert api.call(f"/users/{plain}/recovery", desk, "POST").status_code == 409
     assert api.call(f"/users/{plain}/enable", desk, "POST").json["disabled"] is False
+
+
+def test_a_new_password_is_demanded_of_whoever_has_one(api: Api) -> None:
+    """By who may manage people, on record; the page that asks is `test_passwords`'."""
+    person = api.side.user()
+    problem(api.call(f"/users/{person}/demand-password", method="POST"), 409, "password.missing")
+    with api.services.tenancy.session(api.tenant.id, write=True) as session:
+        user = users.get(session, person)
+        assert user is not None
+        user.password_hash = "$argon2id$"
+    assert api.call(f"/users/{person}/demand-password", method="POST").json["sub"] == person
+    with api.services.tenancy.session(api.tenant.id) as session:
+        user = users.get(session, person)
+        assert user is not None
+        assert user.must_change_password
+        told = outbox_rows.events(session, "user.password_demanded")
+    assert [event["data"]["target"] for event in told] == [person]
 
 
 def test_a_recovery_link_goes_to_the_person_alone(api: Api) -> None:

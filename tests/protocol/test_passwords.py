@@ -223,7 +223,8 @@ def test_old_password_is_asked_for_anew(alice: Person, services: Services, tenan
 
 
 def test_administrator_may_demand_a_new_one(alice: Person, services: Services, tenant: TenantContext) -> None:
-    change(services, tenant, must_change_password=True)
+    with services.tenancy.session(tenant.id, write=True) as session:
+        new_passwords.demand(session.scalars(select(User)).one())
     page = alice.follow(alice.sign_in(alice.authorize()))
     assert "administrator asks" in page.text
     assert 'id="allow"' in alice.follow(send(alice, page, NEW)).text

@@ -102,6 +102,7 @@ def _user(session: Session, name: str) -> dict[str, Any] | None:
             "username": row.username,
             "email": row.email,
             "email_verified": row.email_verified,
+            "must_change_password": row.must_change_password or None,
             "roles": list(session.scalars(select(Role.name).where(Role.id.in_(roles)).order_by(Role.name))),
             "groups": list(
                 session.scalars(select(Group.name).where(Group.id.in_(groups)).order_by(Group.name))

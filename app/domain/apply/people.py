@@ -153,6 +153,7 @@ class People:
             self.scope.fault((*path, given), refusal)
             return
         row.password_changed_at = clock.now() if row.password_hash else None
+        row.must_change_password = entry.must_change_password and row.password_hash is not None
 
     def _is_taken(self, row: User) -> bool:
         """Whether somebody else of the tenant signs in with this user name or address."""

@@ -109,7 +109,7 @@ class ClientEntry(Entry):
 
 
 class UserEntry(Entry):
-    """A person. `password` and `password_hash` are for new people only."""
+    """A person. `password`, `password_hash` and `must_change_password` are for new people only."""
 
     username: Name
     password: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = Field(
@@ -117,6 +117,10 @@ class UserEntry(Entry):
     )
     password_hash: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = Field(
         None, description="The initial password as another system hashed it; ignored for a person who exists."
+    )
+    must_change_password: bool = Field(
+        False,
+        description="Whether a new person replaces the password at the first sign-in; ignored for one who exists.",
     )
     email: Annotated[str, StringConstraints(max_length=320)] | None = None
     email_verified: bool = False

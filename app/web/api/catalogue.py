@@ -244,6 +244,12 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
                 "Forget the failed sign-ins of an account, passwords and second factors alike.",
             ),
             (
+                "demand_password_of",
+                "demand-password",
+                people.demand_password,
+                "Ask a person for a new password: the pages want it before anything else, sessions go on until then.",
+            ),
+            (
                 "recover",
                 "recovery",
                 people.recover,

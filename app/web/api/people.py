@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.domain import account_access, recovery, users
+from app.domain import account_access, new_passwords, recovery, users
 from app.domain.access import rbac
 from app.domain.models import User
 from app.infra import audit
@@ -45,12 +45,20 @@ def sign_out(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
 
 
 def unlock(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
-    """Forget failed sign-ins."""
+    """Forget failed sign-ins: passwords and second factors, on every device."""
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
         user = _other(session, caller, user_id)
         done = _done(session, caller, user, "user.unlocked")
     failures.forget(pages.services().state, caller.tenant.id, done.sub, *failures.KINDS)
     return done
+
+
+def demand_password(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:
+    """Ask a person for a new password. Raises `Problem` (`password.missing`, 409)."""
+    with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
+        user = _other(session, caller, user_id)
+        new_passwords.demand(user)
+        return _done(session, caller, user, "user.password_demanded")
 
 
 def recover(caller: Caller, _query: NoQuery, user_id: UUID) -> PersonState:

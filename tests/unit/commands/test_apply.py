@@ -83,6 +83,22 @@ def test_the_whole_shape_is_made_and_then_stays_as_it_is(
     assert (again.status, again.out) == (0, "Nothing to change.\n")
 
 
+def test_an_initial_password_may_be_for_the_first_sign_in_alone(
+    apply: Any, services: Services, tenant: TenantContext
+) -> None:
+    """Whoever replaced it is not asked again by the same file."""
+    entry = {"username": "alice", "password": "correct-horse-battery", "must_change_password": True}
+    assert apply(users=[entry]).status == 0
+    with services.tenancy.session(tenant.id, write=True) as session:
+        alice = session.scalars(select(User)).one()
+        assert alice.must_change_password
+        alice.must_change_password = False
+    assert apply("--dry-run", users=[entry]).out == "Nothing to change.\n"
+    assert apply(users=[{**entry, "email": "a@example.com"}]).status == 0
+    with services.tenancy.session(tenant.id) as session:
+        assert not session.scalars(select(User)).one().must_change_password
+
+
 def test_what_is_absent_stays_and_lists_replace(
     apply: Any, services: Services, tenant: TenantContext
 ) -> None:

@@ -1,4 +1,4 @@
-"""`watchword user invite|unlock|recover|keep-address|disable|enable`."""
+"""`watchword user invite|unlock|recover|keep-address|disable|enable|demand-password`."""
 
 import json
 
@@ -11,6 +11,7 @@ from app.infra.state import Append
 from app.protocols.login.factors import failures
 from app.protocols.login.factors.failures import Counters
 from app.web.services import Services
+from tests import outbox_rows
 from tests.protocol import mailbag
 from tests.protocol.browserless import new_person
 from tests.unit.commands.conftest import Watchword
@@ -97,6 +98,22 @@ def test_unlock(watchword: Watchword, services: Services, tenant: TenantContext,
     assert watchword("user", "unlock", "alice", "--tenant", tenant.slug).status == 0
     assert all(counters.count(services.state).ok for counters in tried)
     assert watchword("user", "unlock", "nobody", "--tenant", tenant.slug).status == 1
+
+
+def test_demand_password(watchword: Watchword, services: Services, tenant: TenantContext, alice: str) -> None:
+    here = ("--tenant", tenant.slug)
+    done = watchword("user", "demand-password", "alice", *here, "--json")
+    assert done.json == {"username": "alice", "must_change_password": True}
+    assert row(services, tenant).must_change_password
+    assert watchword("user", "show", "alice", *here, "--json").json["must_change_password"] is True
+    with services.tenancy.session(tenant.id, write=True) as session:
+        user = users.get(session, alice)
+        assert user is not None
+        user.password_hash = None
+        (event,) = outbox_rows.events(session, "user.password_demanded")
+        assert event["data"]["target"] == alice
+    assert watchword("user", "demand-password", "alice", *here).status == 1
+    assert watchword("user", "demand-password", "nobody", *here).status == 1
 
 
 def test_apply_holds_claims_to_the_profile(watchword: Watchword, tenant: TenantContext) -> None:
