@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.domain.models import Consent, Grant, GrantConsent, RefreshFamily
 from app.kernel import clock, ids
 
+_MAX_USER_AGENT = 400
+
 _REDEEM = (
     update(Grant)
     .where(Grant.id == bindparam("grant_id"), Grant.code_redeemed_at.is_(None), Grant.revoked_at.is_(None))
@@ -51,8 +53,11 @@ def create(
     consents: Iterable[Consent],
     claims_request: dict[str, Any] | None = None,
     authorization_details: list[Any] | None = None,
+    ip: str | None = None,
+    user_agent: str | None = None,
 ) -> Grant:
-    """Write down one authorization event under the consents it stands on."""
+    """Write down one authorization event under the consents it stands on. `ip` and `user_agent` are those of the
+    browser, application or device it was for."""
     grant = Grant(
         id=ids.new_id(),
         user_id=user_id,
@@ -67,11 +72,18 @@ def create(
         acr=acr,
         offline=offline,
     )
+    place(grant, ip, user_agent)
     session.add(grant)
     session.flush()
     session.add_all(GrantConsent(grant_id=grant.id, consent_id=consent.id) for consent in consents)
     session.flush()
     return grant
+
+
+def place(grant: Grant, ip: str | None, user_agent: str | None) -> None:
+    """Say where a grant came from, whatever somebody's User-Agent header holds."""
+    grant.ip = ip or None
+    grant.user_agent = "".join(filter(str.isprintable, (user_agent or "")[:_MAX_USER_AGENT])) or None
 
 
 def redeem(session: Session, grant_id: str) -> Redemption:

@@ -245,8 +245,8 @@ EVENTS: tuple[EventType, ...] = (
         "grant.revoked",
         "grant_revoked",
         AUTHORIZE_SESSION,
-        "via",
-        "A grant and everything under it was revoked.",
+        "target application scopes resources via",
+        "A person signed an application out that stays signed in, and everything under its grant was revoked.",
     ),
     _row(
         "details_type.created",

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
+from app.domain import grants
 from app.domain.codes import CodeRecord
 from app.domain.devices_pending import PENDING
+from app.domain.models import Grant
 from app.domain.tenants import TenantContext
 from app.infra import audit
 from app.infra.audit import Event
@@ -14,8 +16,11 @@ from app.protocols.oauth.steps import refusals
 from app.web import pages
 
 
-def let_in(where: TenantContext, device_id: str, db: Session, record: CodeRecord) -> Redirection:
-    """Give a waiting device what its tokens are made of. Raises `OAuthError` when it waits no longer.
+def let_in(
+    where: TenantContext, device_id: str, db: Session, grant: Grant, record: CodeRecord
+) -> Redirection:
+    """Give a waiting device what its tokens are made of, under the grant just written. Raises `OAuthError` when it
+    waits no longer.
 
     Within the transaction: of several windows the first lets it in, and the others make no grant. Were the transaction
     to fail after all, there is no grant to redeem.
@@ -24,6 +29,8 @@ def let_in(where: TenantContext, device_id: str, db: Session, record: CodeRecord
     found = devices.find(where.id, device_id)
     if found is None or found.expired:
         raise refusals.DEVICE_GONE()
+    # The person knows the device by what it is, not by the browser they let it in with.
+    grants.place(grant, found.ip, found.user_agent)
     event = Event(
         "device.allowed",
         tenant_id=where.id,

@@ -48,7 +48,7 @@ def complete(
         record = code_record(where, asked, session, user, grant)
         if asked.device is not None:
             parts.sessions.add_client(where, session, client.client_id)
-            return device_ending.let_in(where, asked.device, db, record)
+            return device_ending.let_in(where, asked.device, db, grant, record)
         issuance = _front_channel(db, where, asked, client, session, user, grant)
         if asked.pushed is not None:
             # Within the transaction: of several windows the first has an answer, and the others make no grant.
@@ -80,7 +80,7 @@ def granted(
     standing = _consents(db, where, asked, client, session, user, came_from, allowed_here=allowed_here)
     if standing is None:
         return None
-    return user, _grant(db, asked, client, session, standing)
+    return user, _grant(db, asked, client, session, standing, came_from)
 
 
 def _consents(
@@ -112,6 +112,7 @@ def _grant(
     client: ClientRecord,
     session: BrowserSession,
     standing: list[Consent],
+    came_from: Origin,
 ) -> Grant:
     return grants.create(
         db,
@@ -127,6 +128,8 @@ def _grant(
         consents=standing,
         claims_request=asked.claims,
         authorization_details=list(asked.authorization_details),
+        ip=came_from.ip,
+        user_agent=came_from.user_agent,
     )
 
 

@@ -15,7 +15,18 @@ from sqlalchemy import delete
 from werkzeug.serving import make_server
 
 from app import create_app, wiring
-from app.domain import admin_links, branding, clients, consents, first_start, one_time_links, tenants, users
+from app.domain import (
+    admin_links,
+    branding,
+    clients,
+    consents,
+    first_start,
+    grants,
+    lasting_grants,
+    one_time_links,
+    tenants,
+    users,
+)
 from app.domain.consents import ISSUER
 from app.domain.models import Group, MailboxMessage, Resource, ResourceScope, UserGroup
 from app.domain.tenants import TenantContext
@@ -33,6 +44,10 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWJhpJk5nZ3Fs"
 API = "https://api.example.com"
 PAYMENTS = "https://payments.example.com"
 
+_TELEPHONES = (
+    "Northwind/7 (Android 16; Pixel 11)",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1",
+)
 
 _LOGO = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 32"><rect width="120" height="32" rx="16" fill="%s"/>'
@@ -214,6 +229,33 @@ class Site:
             openid = {ISSUER: frozenset({"openid", "profile", "email"})}
             consents.allow(session, user.id, "docs", {**openid, API: frozenset({"read", "write"})})
             consents.allow(session, user.id, "tool", {PAYMENTS: frozenset({"history"})})
+
+    def stay_signed_in(self, username: str) -> None:
+        """The tenant's own application, on two devices of somebody, as if signed in to."""
+        with self.services.tenancy.session(self.demo.tenant.id, write=True) as session:
+            user = users.find_by_login(session, username)
+            assert user is not None
+            if lasting_grants.without_consent(session, user.id):
+                return
+            for agent in _TELEPHONES:
+                found = grants.create(
+                    session,
+                    user_id=user.id,
+                    client_id="own",
+                    session_id=None,
+                    scopes=("openid", "offline_access"),
+                    resources=(self.demo.tenant.issuer,),
+                    auth_time=clock.now(),
+                    amr=("pwd",),
+                    acr="",
+                    offline=True,
+                    consents=(),
+                    ip="127.0.0.1",
+                    user_agent=agent,
+                )
+                self.services.refresh_tokens.start(
+                    session, self.demo.tenant.id, found.id, expires_at=clock.after(86400)
+                )
 
     def forget_interaction(self, interaction_id: str) -> None:
         """What ten minutes do."""

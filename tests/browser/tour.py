@@ -164,6 +164,7 @@ def _signed_out_of_one(page: Page, site: Site) -> None:
 def _account_applications(page: Page, site: Site) -> None:
     site.allow_everything("alice")
     page.goto(f"{site.base_url}/account/applications")
+    site.stay_signed_in("alice")
     sign_in(page)
 
 

@@ -52,12 +52,13 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "code_verifier": st.sampled_from(["v" * 43, "v" * 42, "v" * 129, "é" * 43]),
     "confirmed": values.tokens("logout"),
     "consent": values.tokens("consent"),
+    "grant": values.tokens("grant", "consent"),
     "credential": values.json_bombs(),
     "csrf_token": values.tokens("csrf"),
     "cursor": values.numbers(),
     "days": values.numbers(),
     "display": st.sampled_from(["page", "popup", "touch", "wap", "tv"]),
-    "done": st.sampled_from(["withdrawn", "x"]),
+    "done": st.sampled_from(["withdrawn", "signed-out", "x"]),
     "email": st.sampled_from(
         ["a@example.com", "a@", "@", "a@b@c", "é@é.example", "a" * 400 + "@example.com"]
     ),
@@ -279,6 +280,10 @@ def _other_session(world: World) -> Setting:
 
 def _consent(world: World) -> Setting:
     return Setting((world.value(Fresh("consent")),))
+
+
+def _lasting_grant(world: World) -> Setting:
+    return Setting((world.value(Fresh("grant")),))
 
 
 def _nobodys(world: World) -> Setting:
@@ -542,6 +547,14 @@ TARGETS: tuple[Target, ...] = (
         {"csrf_token": Fresh("csrf"), "consent": Fresh("consent"), "step": "withdraw"},
         setting=_signed_in,
         share=2,
+    ),
+    Target(
+        "account_applications_step",
+        ("POST",),
+        "/account/applications",
+        ("grant", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "grant": Fresh("grant"), "step": "withdraw"},
+        setting=_signed_in,
     ),
     Target("sign_in_link", ("GET",), "/interaction/{}/email/anything", setting=_interaction()),
     Target(
@@ -839,6 +852,7 @@ TARGETS: tuple[Target, ...] = (
     Target("api.end_my_other_sessions", ("DELETE",), "/api/v1/me/sessions", bearer=True),
     Target("api.my_grants", ("GET",), "/api/v1/me/grants", bearer=True),
     Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_consent),
+    Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_lasting_grant),
     Target("api.tenant", ("GET",), "/api/v1/tenant", bearer=True),
     Target("api.audit", ("GET",), "/api/v1/audit", ("cursor", "limit"), {"limit": "5"}, bearer=True, share=2),
     Target("api.dead_letters", ("GET",), "/api/v1/outbox/dead-letters", ("cursor", "limit"), bearer=True),

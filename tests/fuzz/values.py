@@ -20,6 +20,7 @@ Kind = Literal[
     "csrf",
     "logout",
     "consent",
+    "grant",
     "client_secret",
     "name",
     "address",

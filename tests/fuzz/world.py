@@ -15,6 +15,7 @@ from app.domain import (
     client_registration,
     clients,
     consents,
+    grants,
     initial_tokens,
     invitations,
     one_time_links,
@@ -28,6 +29,7 @@ from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
 from app.infra.tenancy import SystemReason
+from app.kernel import clock
 from app.kernel.secrets import lookup_hash
 from app.protocols.oauth.server import GRANT_TYPES
 from app.web import account, brand_preview, links
@@ -162,6 +164,7 @@ class World:
             "csrf": self._csrf,
             "logout": self._logout_handle,
             "consent": self._consent_id,
+            "grant": self._lasting_grant_id,
             "client_secret": lambda: self.party.secret,
             "registration_token": lambda: self.registration_token()[1],
             "name": lambda: secrets.token_hex(8),
@@ -303,6 +306,26 @@ class World:
         with self.services.tenancy.session(self.tenant.id) as session:
             found = session.query(Consent).filter_by(user_id=self.user_id).first()
             return found.id if found else ""
+
+    def _lasting_grant_id(self) -> str:
+        with self.services.tenancy.session(self.tenant.id, write=True) as session:
+            found = grants.create(
+                session,
+                user_id=self.user_id,
+                client_id=APP,
+                session_id=None,
+                scopes=("openid", "offline_access"),
+                resources=(self.tenant.issuer,),
+                auth_time=clock.now(),
+                amr=("pwd",),
+                acr=ONE_FACTOR,
+                offline=True,
+                consents=(),
+            )
+            self.services.refresh_tokens.start(
+                session, self.tenant.id, found.id, expires_at=clock.after(3600)
+            )
+            return found.id
 
     def consent(self) -> None:
         """What the person allowed."""

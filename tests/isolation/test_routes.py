@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from app.domain import admin_links, initial_tokens, invitations, one_time_links, tenants
 from app.domain.client_metadata import DEVICE_CODE
-from app.domain.models import Authenticator, Consent, MailboxMessage, Role
+from app.domain.models import Authenticator, Consent, Grant, MailboxMessage, Role
 from app.domain.tenants import TenantContext
 from app.infra import outbox
 from app.infra.outbox import DeliveryFailed
@@ -64,6 +64,8 @@ class World:
     b: Side
     tokens: dict[str, Any]
     consent_id: str
+    lasting: dict[str, str]
+    """A grant no consent stands for, and what it is refreshed with."""
     dead_letter_id: int
     admin_link: str
     logout_handle: str
@@ -142,6 +144,7 @@ def world(_shared_services: Services) -> World:
         outbox.put(session, "news", secrets.token_hex(4), {"said": MARK})
         link = admin_links.create(session, recover=True)
         consents = session.query(Consent).filter_by(user_id=a.user_id).all()
+    lasting = new_lasting(a)
     claim = next(c for c in services.outbox.claim(a.tenant.id) if c.topic == "news")
     services.outbox.failed(claim, DeliveryFailed(MARK, permanent=True))
     posted = a.http.post("/logout", form={"client_id": TWIN})
@@ -150,11 +153,33 @@ def world(_shared_services: Services) -> World:
         b,
         tokens,
         consent_id=consents[0].id,
+        lasting=lasting,
         dead_letter_id=claim.id,
         admin_link=link,
         logout_handle=posted.headers["Location"].rpartition("/")[2],
         factor_id=factor_id,
     )
+
+
+def new_lasting(side: Side) -> dict[str, str]:
+    """An application of the tenant's own that stays signed in."""
+    own = browserless.new_public_client(side.services, side.tenant, "own", first_party=True)
+    tokens = side.person.tokens(own, scope="openid offline_access")
+    with side.services.tenancy.session(side.tenant.id) as session:
+        found = session.query(Grant).filter_by(user_id=side.user_id, client_id=own).one()
+        return {"grant_id": found.id, "refresh_token": tokens["refresh_token"]}
+
+
+def stays_signed_in(world: World) -> bool:
+    """Whether A's application still gets tokens."""
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "own",
+        "refresh_token": world.lasting["refresh_token"],
+    }
+    answer = world.a.fresh().post("/token", form=form)
+    world.lasting["refresh_token"] = answer.json.get("refresh_token", "")
+    return answer.status_code == 200
 
 
 def discovery(world: World, path: str) -> list[TestResponse]:
@@ -417,7 +442,7 @@ def signed_in_page(path: str) -> Callable[[World], list[TestResponse]]:
 
 
 def withdraw(world: World) -> list[TestResponse]:
-    """Somebody signed in at B, with a form of their own, names A's consent."""
+    """Somebody signed in at B, with a form of their own, names A's consent, and A's grant that stands on none."""
     csrf = browserless.token_of(world.b.http.get("/account"))
     form = {"csrf_token": csrf, "step": "withdraw", "consent": world.consent_id}
     answer = world.b.http.post("/account/applications", form=form)
@@ -426,10 +451,17 @@ def withdraw(world: World) -> list[TestResponse]:
         consent = session.get(Consent, (world.a.tenant.id, world.consent_id))
         assert consent is not None
         assert consent.withdrawn_at is None
+    named = {"csrf_token": csrf, "step": "withdraw", "grant": world.lasting["grant_id"]}
+    of_grant = world.b.http.post("/account/applications", form=named)
+    assert of_grant.status_code == 404
     theirs = browserless.token_of(world.a.http.get("/account"))
-    forged = world.thief().post("/account/applications", form={**form, "csrf_token": theirs})
-    assert forged.status_code in (303, 400, 403)
-    return [answer, forged]
+    forged = [
+        world.thief().post("/account/applications", form={**one, "csrf_token": theirs})
+        for one in (form, named)
+    ]
+    assert all(one.status_code in (303, 400, 403) for one in forged)
+    assert stays_signed_in(world)
+    return [answer, of_grant, *forged]
 
 
 def forged(path: str, form: dict[str, str]) -> Callable[[World], list[TestResponse]]:
@@ -568,6 +600,15 @@ def api(
         return [stolen, answer]
 
     return ask
+
+
+def withdraw_by_api(world: World) -> list[TestResponse]:
+    """Neither A's consent nor A's grant that stands on none is anything at B."""
+    found = []
+    for named in ("<consent>", world.lasting["grant_id"]):
+        found += api(f"/api/v1/me/grants/{named}", "DELETE", expected=(404,))(world)
+    assert stays_signed_in(world)
+    return found
 
 
 def one_time_link(purpose: str, path: str, method: str) -> Callable[[World], list[TestResponse]]:
@@ -811,7 +852,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "api.end_my_session": api("/api/v1/me/sessions/<session>", "DELETE", expected=(404,)),
     "api.end_my_other_sessions": api("/api/v1/me/sessions", "DELETE"),
     "api.my_grants": api("/api/v1/me/grants"),
-    "api.withdraw_my_grant": api("/api/v1/me/grants/<consent>", "DELETE", expected=(404,)),
+    "api.withdraw_my_grant": withdraw_by_api,
     "api.tenant": api("/api/v1/tenant"),
     "api.audit": api("/api/v1/audit"),
     "api.dead_letters": api("/api/v1/outbox/dead-letters"),

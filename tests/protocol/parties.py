@@ -166,15 +166,18 @@ def new_code(
     code_seconds: int = 60,
     amr: tuple[str, ...] = ("pwd",),
     acr: str = ONE_FACTOR,
+    consented: bool = True,
+    **came_from: str,
 ) -> Code:
-    """What the authorization endpoint leaves behind once a person allowed access."""
+    """What the authorization endpoint leaves behind once a person allowed access, or was not asked to."""
     scopes = tuple(scope.split())
     verifier = secrets.token_urlsafe(48)
     session_id = session_id or ids.new_id()
     with services.tenancy.session(tenant.id, write=True) as session:
         user = users.get(session, user_id)
         assert user is not None
-        consent = consents.allow(session, user_id, party.client_id, {"": frozenset(scopes)})
+        wanted = {"": frozenset(scopes)}
+        consent = consents.allow(session, user_id, party.client_id, wanted) if consented else []
         grant = grants.create(
             session,
             user_id=user_id,
@@ -188,6 +191,7 @@ def new_code(
             offline="offline_access" in scopes,
             consents=consent,
             claims_request=claims_request,
+            **came_from,
         )
         record = CodeRecord(
             grant_id=grant.id,

@@ -16,7 +16,7 @@ import time_machine
 from app import create_app
 from app.domain import consents, users
 from app.domain.assurance import TWO_FACTOR
-from app.domain.models import Authenticator, Consent
+from app.domain.models import Authenticator, Consent, Grant
 from app.infra import sms
 from app.infra.fetch import Fetcher
 from app.infra.sms import HttpSender, Texter
@@ -30,7 +30,7 @@ from app.web.services import Services
 from tests import outbox_rows
 from tests.conftest import Http, new_tenant
 from tests.protocol import mailbag, parties, security_key
-from tests.protocol.native_app import NativeApp, more, new_app
+from tests.protocol.native_app import AGENT, NativeApp, more, new_app
 from tests.protocol.test_api import problem
 from tests.protocol.test_factor_messages import JSON_BODY, Receiver, code_in, messages
 from tests.protocol.test_tenant_settings import decide
@@ -219,6 +219,63 @@ def test_what_somebody_else_allowed_is_unknown(mine: Mine) -> None:
         kept = session.get(Consent, (mine.tenant.id, consent_id))
         assert kept is not None
         assert kept.withdrawn_at is None
+
+
+def lasting(mine: Mine, user_id: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """An application of the tenant's own that stays signed in, and its tokens."""
+    client = mine.side.client(scope="openid offline_access", client_name="Northwind", first_party=True)
+    tokens = mine.side.tokens(
+        client,
+        user_id or mine.user_id,
+        "openid offline_access",
+        consented=False,
+        ip="192.0.2.7",
+        user_agent=AGENT,
+    )
+    return client, tokens
+
+
+def test_an_application_that_stays_signed_in_without_consent_is_listed_and_signed_out(mine: Mine) -> None:
+    """Whatever session it came of is long over; new tokens are refused, and those it has are worth nothing."""
+    client, tokens = lasting(mine)
+    (seen,) = mine.call("GET", "/me/grants").json["lasting"]
+    assert (seen["client_id"], seen["client_name"]) == (client.client_id, "Northwind")
+    assert (seen["system"], seen["device"], seen["ip"], seen["place"]) == (
+        "Android 16",
+        "Pixel 11",
+        "192.0.2.7",
+        None,
+    )
+    assert (seen["scopes"], seen["resources"]) == (["offline_access", "openid"], [mine.tenant.issuer])
+    assert seen["last_used_at"] >= seen["signed_in_at"]
+    assert client.client_id not in {g["client_id"] for g in mine.call("GET", "/me/grants").json["grants"]}
+    assert mine.side.introspect(client, tokens["access_token"])["active"] is True
+    assert mine.call("DELETE", "/me/sessions").status_code == 200
+    tokens = mine.side.refresh(client, tokens["refresh_token"]).json
+    assert mine.call("DELETE", f"/me/grants/{seen['id']}").json == {"id": seen["id"], "status": "withdrawn"}
+    assert mine.side.refresh(client, tokens["refresh_token"]).json["error"] == "invalid_grant"
+    for token in (tokens["access_token"], tokens["refresh_token"]):
+        assert mine.side.introspect(client, token) == {"active": False}
+    assert mine.call("GET", "/me/grants").json["lasting"] == []
+    (event,) = mine.events("grant.revoked")
+    assert event["data"]["target"] == seen["id"]
+    assert (event["data"]["application"], event["data"]["via"]) == (client.client_id, "api")
+    problem(mine.call("DELETE", f"/me/grants/{seen['id']}"), 404, "consent.unknown")
+
+
+def test_where_applications_of_somebody_else_stay_signed_in_is_unknown(mine: Mine) -> None:
+    client, tokens = lasting(mine, mine.side.user())
+    with mine.services.tenancy.session(mine.tenant.id) as session:
+        grant_id = session.query(Grant).filter_by(client_id=client.client_id).one().id
+    assert mine.call("GET", "/me/grants").json["lasting"] == []
+    problem(mine.call("DELETE", f"/me/grants/{grant_id}"), 404, "consent.unknown")
+    assert mine.side.refresh(client, tokens["refresh_token"]).status_code == 200
+
+
+def test_what_lasts_no_longer_than_its_session_does_not_stay_signed_in(mine: Mine) -> None:
+    client = mine.side.client(scope="openid", first_party=True)
+    mine.side.tokens(client, mine.user_id, "openid", consented=False)
+    assert mine.call("GET", "/me/grants").json["lasting"] == []
 
 
 def challenge(answer: Any) -> str:

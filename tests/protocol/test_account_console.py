@@ -5,9 +5,11 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
+from werkzeug.test import TestResponse
 
 from app.domain import users
 from app.domain.places import Places
@@ -197,3 +199,93 @@ def test_an_address_nobody_confirmed_hears_nothing(
     for _ in range(2):
         Person(Http(alice.http.app, tenant), "bob").through()
     assert mails(services, tenant) == []
+
+
+PHONE = {
+    "User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"
+}
+
+
+class Saying(Http):
+    """A browser, with its cookies, that says it is this one."""
+
+    def __init__(self, http: Http, agent: dict[str, str], address: str = "127.0.0.1") -> None:
+        self.app, self.tenant, self.client = http.app, http.tenant, http.client
+        self.agent, self.address = agent, address
+
+    def request(self, method: str, path: str, **options: Any) -> TestResponse:
+        options["headers"] = {**self.agent, **(options.get("headers") or {})}
+        return super().request(method, path, environ_base={"REMOTE_ADDR": self.address}, **options)
+
+
+def stay_signed_in(alice: Person, agent: dict[str, str] = PHONE) -> dict[str, str]:
+    """The tenant's own application asks for nobody's consent, and stays signed in. Gives what it refreshes with."""
+    tokens = Person(Saying(alice.http, agent)).tokens("own", scope="openid offline_access")
+    return {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": "own"}
+
+
+@pytest.fixture
+def own(services: Services, tenant: TenantContext) -> str:
+    return new_public_client(services, tenant, "own", client_name="Northwind", first_party=True)
+
+
+def test_the_tenants_own_application_that_stays_signed_in_is_shown_and_signed_out(
+    alice: Person, own: str, services: Services, tenant: TenantContext
+) -> None:
+    """It has no consent to be taken back, and outlives every session."""
+    phone, tablet = stay_signed_in(alice), stay_signed_in(alice, FIREFOX)
+    page = alice.http.get("/account/applications")
+    assert "Northwind" in page.text
+    for words in ("iPhone", "Firefox 140 on Linux", "Berlin, Germany", "127.0.0.1"):
+        assert words in page.text, words
+    newest, oldest = re.findall(r'name="grant" value="([0-9a-f-]{36})"', page.text)
+    form = {"csrf_token": token_of(page), "step": "withdraw", "grant": oldest}
+    answer = alice.http.post("/account/applications", form=form)
+    assert answer.status_code == 303
+    assert "The application was signed out" in alice.follow(answer).text
+    assert alice.http.post("/token", form=phone).json["error"] == "invalid_grant"
+    assert alice.http.post("/token", form=tablet).status_code == 200
+    assert oldest not in alice.http.get("/account/applications").text
+    assert newest in alice.http.get("/account/applications").text
+    with services.tenancy.session(tenant.id) as session:
+        (event,) = outbox_rows.events(session, "grant.revoked")
+    assert (event["data"]["target"], event["data"]["application"]) == (oldest, "own")
+    assert alice.http.post("/account/applications", form=form).status_code == 404
+
+
+def test_an_application_is_signed_out_everywhere_at_once(alice: Person, own: str) -> None:
+    held = [stay_signed_in(alice) for _ in range(2)]
+    page = alice.http.get("/account/applications")
+    form = {"csrf_token": token_of(page), "step": "withdraw", "client": "own"}
+    assert alice.http.post("/account/applications", form=form).status_code == 303
+    assert [alice.http.post("/token", form=one).json["error"] for one in held] == ["invalid_grant"] * 2
+    page = alice.http.get("/account/applications")
+    assert "Northwind" not in page.text
+    assert "Notes" in page.text
+    both = {**form, "grant": "x"}
+    assert alice.http.post("/account/applications", form=both).status_code == 400
+
+
+def test_where_an_application_stays_signed_in_is_its_persons_alone(
+    alice: Person, own: str, services: Services, tenant: TenantContext
+) -> None:
+    refresh = stay_signed_in(alice)
+    (grant,) = re.findall(r'name="grant" value="([^"]+)"', alice.http.get("/account/applications").text)
+    new_person(services, tenant, "bob")
+    bob = Person(Http(alice.http.app, tenant), "bob")
+    bob.through()
+    page = bob.http.get("/account/applications")
+    assert "Northwind" not in page.text
+    form = {"csrf_token": token_of(page), "step": "withdraw"}
+    assert bob.http.post("/account/applications", form={**form, "grant": grant}).status_code == 404
+    assert bob.http.post("/account/applications", form={**form, "client": "own"}).status_code == 404
+    assert alice.http.post("/token", form=refresh).status_code == 200
+
+
+@pytest.mark.parametrize("days", [29, 31])
+def test_what_can_be_refreshed_no_more_is_not_shown(alice: Person, own: str, days: int) -> None:
+    stay_signed_in(alice)
+    with time_machine.travel(clock.now() + timedelta(days=days), tick=True):
+        alice.through()
+        shown = "Northwind" in alice.http.get("/account/applications").text
+    assert shown is (days < 30)

@@ -10,6 +10,7 @@ import pytest
 from app.domain import devices_pending, grants
 from app.domain.client_metadata import DEVICE_CODE
 from app.domain.devices_pending import ALPHABET, normalized
+from app.domain.models import Grant
 from app.infra.limits import DEVICE_CODES
 from tests.conftest import Http
 from tests.protocol.browserless import PASSWORD, new_person
@@ -155,11 +156,20 @@ def test_the_code_is_typed_as_people_type(shape: str) -> None:
 
 def test_the_whole_way_from_code_to_tokens(tv: Television, alice: str) -> None:
     """Sections 3.3 to 3.5: confirmed, signed in, consented, collected; and refreshed like any other grant."""
-    found = tv.start(scope="openid profile offline_access")
+    found = tv.side.http.post(
+        "/device_authorization",
+        form={"client_id": tv.client_id, "scope": "openid profile offline_access"},
+        headers={"User-Agent": "LivingRoom/7 (Tizen)"},
+        environ_base={"REMOTE_ADDR": "192.0.2.20"},
+    ).json
     refused(tv.poll(found["device_code"]), "authorization_pending")
     person = Person(tv.side, alice)
     done = person.let_in(found["user_code"].lower())
     assert "Your device is connected" in done.text
+    with tv.side.services.tenancy.session(tv.side.tenant.id) as session:
+        granted = session.query(Grant).filter_by(client_id=tv.client_id).order_by(Grant.id.desc()).first()
+        assert granted is not None
+        assert (granted.ip, granted.user_agent) == ("192.0.2.20", "LivingRoom/7 (Tizen)")
     answer = tv.patient(found["device_code"])
     assert answer.status_code == 200, answer.text
     tokens = answer.json

@@ -70,6 +70,10 @@ class Grant(TenantOwned, Model):
     acr: Mapped[str]
     offline: Mapped[bool] = mapped_column(default=False)
     """`offline_access` was granted: refresh outlives the session."""
+    ip: Mapped[str | None]
+    """Where the authorization came from, by which a person knows an application that stays signed in; of a device
+    (RFC 8628) its own. None where no person was there."""
+    user_agent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     code_redeemed_at: Mapped[datetime | None]
     """Set once, by a conditional write, when the authorization code is redeemed (contracts 3)."""

@@ -15,9 +15,10 @@ def _text() -> StringField:
 
 
 class AccessForm(PageForm):
-    """Taking access back: one consent, or all of a client's."""
+    """Taking access back: one consent, one grant that lasts without, or all of a client's."""
 
     consent = _text()
+    grant = _text()
     client = _text()
 
 

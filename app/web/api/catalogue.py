@@ -410,7 +410,7 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         me_grants.listed,
         NoQuery,
         GrantList,
-        "What you allowed applications.",
+        "What you allowed applications, and which of your organization's own stay signed in.",
     ),
     ApiEndpoint(
         "withdraw_my_grant",
@@ -421,6 +421,6 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         me_grants.withdraw,
         NoQuery,
         Withdrawn,
-        "Take back what you allowed an application, and everything that stands on it.",
+        "Take back what you allowed an application, or sign one out, and everything that stands on it.",
     ),
 )

@@ -167,10 +167,32 @@ class GrantView(Body):
     last_used_at: datetime | None = Field(description="When the client last got tokens.")
 
 
+class LastingGrantView(Body):
+    """A place where an application of the tenant's own, which asks for no consent, stays signed in."""
+
+    id: str
+    client_id: str
+    client_name: str
+    resources: list[str]
+    scopes: list[str]
+    browser: str | None = Field(
+        description="What it was signed in with. Of a device, what that says of itself."
+    )
+    system: str | None
+    device: str | None
+    ip: str | None = Field(description="Where it was signed in from.")
+    place: str | None = Field(description="By the operator's file of places; null where there is none.")
+    signed_in_at: datetime
+    last_used_at: datetime = Field(description="When it last got tokens.")
+
+
 class GrantList(Body):
-    """What the person allowed, newest first."""
+    """What the person allowed, and what stays signed in without asking, each newest first."""
 
     grants: list[GrantView]
+    lasting: list[LastingGrantView] = Field(
+        description="Applications without consent that stay signed in when their session ends (`offline_access`)."
+    )
 
 
 class Withdrawn(Body):
