@@ -21,7 +21,7 @@ from app.domain.revocation import SWEEP_SECONDS, Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenant_directory import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
-from app.infra import breached, database, mail, metrics, sms
+from app.infra import attestation_trust, breached, database, mail, metrics, sms
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.geoip import GeoFile
@@ -121,6 +121,7 @@ def build(settings: Settings, *, state: StateStore | None = None, hashing_apart:
         sessions=Sessions(store, revocations),
         trusted_issuers=TrustedIssuers(tenancy, cache),
         devices=DevicesPending(store, deployment_secrets.pepper),
+        attestation_trust=attestation_trust.configured(settings),
         bot_defence=ProofOfWork(store, deployment_secrets.pepper),
         places=Places(GeoFile(settings.geoip_file).record if settings.geoip_file else None),
     )

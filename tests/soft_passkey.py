@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from app.kernel.secrets import b64url, unb64url
 
 NO_MODEL = UUID(int=0)
+Attest = Callable[[bytes, bytes, ec.EllipticCurvePublicKey], tuple[str, dict[str, Any]]]
+"""Makes format and statement of authenticator data, client data and the passkey's key."""
 PRESENT, VERIFIED, MAY_SYNC, SYNCED, ATTESTED = 0x01, 0x04, 0x08, 0x10, 0x40
 
 
@@ -31,14 +34,25 @@ def options_of(html: str) -> dict[str, Any]:
 
 
 class SoftPasskey:
-    """One passkey. `origin` is where the page is that the browser shows, `model` the AAGUID."""
+    """One passkey. `origin` is where the page is that the browser shows, `model` the AAGUID. `attest` signs that it is
+    of that model, for its manufacturer; without, it says so itself."""
 
-    def __init__(self, origin: str, *, synced: bool, verifies: bool, model: UUID = NO_MODEL) -> None:
+    def __init__(
+        self,
+        origin: str,
+        *,
+        synced: bool,
+        verifies: bool,
+        model: UUID = NO_MODEL,
+        attest: Attest | None = None,
+    ) -> None:
         self.origin = origin
+        self._attest = attest
         self.model = model
         self.counter = 0
         self.verifies = verifies
-        self._synced = MAY_SYNC | SYNCED if synced else 0
+        self.backup = MAY_SYNC | SYNCED if synced else 0
+        """Whether it may be kept elsewhere as well, and whether it is (section 6.1.3)."""
         self.id = os.urandom(32)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.handle = b""
@@ -51,14 +65,16 @@ class SoftPasskey:
         return cbor2.dumps({1: 2, 3: -7, -1: 1, -2: x, -3: y})
 
     def create(self, options: dict[str, Any]) -> str:
-        """Answer a request to make one (section 7.1); it attests its model itself where that is asked (section 8.2)."""
+        """Answer a request to make one (section 7.1), with an attestation where that is asked for (section 8)."""
         self.handle = unb64url(options["user"]["id"])
         attested = self.model.bytes + len(self.id).to_bytes(2, "big") + self.id + self.public_key
         data = self._authenticator_data(options["rp"]["id"], ATTESTED) + attested
         client = self._client_data("webauthn.create", options["challenge"])
         said: dict[str, Any] = {"fmt": "none", "attStmt": {}, "authData": data}
         if options["attestation"] == "direct":
-            said |= {"fmt": "packed", "attStmt": {"alg": -7, "sig": self._sign(data, client)}}
+            itself = "packed", {"alg": -7, "sig": self._sign(data, client)}
+            signed = self._attest(data, client, self._key.public_key()) if self._attest else itself
+            said["fmt"], said["attStmt"] = signed
         return self._answer(clientDataJSON=client, attestationObject=cbor2.dumps(said))
 
     def get(self, options: dict[str, Any]) -> str:
@@ -76,7 +92,7 @@ class SoftPasskey:
         return self._key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
 
     def _authenticator_data(self, rp_id: str, more: int = 0) -> bytes:
-        flags = bytes([PRESENT | (VERIFIED if self.verifies else 0) | self._synced | more])
+        flags = bytes([PRESENT | (VERIFIED if self.verifies else 0) | self.backup | more])
         return hashlib.sha256(rp_id.encode()).digest() + flags + self.counter.to_bytes(4, "big")
 
     def _client_data(self, kind: str, challenge: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Literal
 from sqlalchemy import Engine, func, select
 
 from app import wiring
+from app.commands import examining_models
 from app.commands.runtime import settings as load_settings
 from app.domain.models import Tenant
 from app.infra import data_files, heartbeat, migrations, row_security
@@ -270,6 +271,10 @@ def _state(services: Services) -> Iterator[Finding]:
         yield _good("state store", "It answers and is set up well.")
 
 
+def _passkeys(services: Services) -> Iterator[Finding]:
+    yield from (Finding("passkeys", state, sentence) for state, sentence in examining_models.look(services))
+
+
 def _worker(services: Services) -> Iterator[Finding]:
     if heartbeat.age_seconds(services.state) is None:
         yield _advice(
@@ -335,4 +340,10 @@ def _send(services: Services, address: str) -> None:
         services.mailer.deliver(tenant.id, payload)
 
 
-_CHECKS: tuple[Callable[[Services], Iterator[Finding]], ...] = (_master_key, _tenants, _state, _worker)
+_CHECKS: tuple[Callable[[Services], Iterator[Finding]], ...] = (
+    _master_key,
+    _tenants,
+    _passkeys,
+    _state,
+    _worker,
+)

@@ -179,18 +179,21 @@ class PasskeySettings(_Block):
 
     user_verification: Literal["required", "preferred", "discouraged"] = "preferred"
     """Whether a passkey verifies who uses it, by PIN or finger. One that did is two factors."""
-    attestation: Literal["none", "direct"] = "none"
-    """`direct` asks a new passkey which model it is of."""
+    attestation: Literal["none", "direct", "verified"] = "none"
+    """`direct` asks a passkey which model it is of and takes its word; `verified` wants proof, by certificates the
+    deployment trusts (`WATCHWORD_ATTESTATION_ROOTS`, `WATCHWORD_FIDO_METADATA`)."""
     allowed_aaguids: Annotated[tuple[Annotated[str, Field(pattern=_AAGUID)], ...], Field(max_length=500)] = ()
-    """The models that are accepted; empty: all. Asks for `attestation` `direct`."""
+    """The models that are accepted; empty: all. Asks for `attestation` `direct` or `verified`."""
     related_origins: Annotated[tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], Field(max_length=20)] = ()
     """Other origins where this tenant's passkeys may be used (WebAuthn section 5.11), and Android applications by the
     hash of their certificate."""
 
     @model_validator(mode="after")
     def _told(self) -> "PasskeySettings":
-        if self.allowed_aaguids and self.attestation != "direct":
-            raise ValueError("allowed_aaguids needs attestation direct: nothing else says which model it is")
+        if self.allowed_aaguids and self.attestation == "none":
+            raise ValueError(
+                "allowed_aaguids needs attestation direct or verified: nothing else says which model it is"
+            )
         return self
 
 

@@ -1,6 +1,7 @@
-"""Certificates clients show: read from what carries them, and what is in them. X.509 is read here alone.
+"""Certificates that are shown to us: read from what carries them, and what is in them.
 
-Nothing here says that a certificate is to be trusted: whoever ended TLS checked its chain, or nobody did.
+Nothing here says that a certificate is to be trusted: whoever ended TLS checked its chain, or
+`infra.certificate_chains` does, or nobody did.
 """
 
 import base64
@@ -10,6 +11,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,6 +34,8 @@ _UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What the library finds in a certificate only when it looks closer."""
+_MODEL = x509.ObjectIdentifier("1.3.6.1.4.1.45724.1.1.4")
+"""`id-fido-gen-ce-aaguid`."""
 _FIELD = re.compile(r":([A-Za-z0-9+/]+={0,2}):")
 
 
@@ -84,6 +88,11 @@ def of_pem(text: bytes) -> bytes:
         return _checked(base64.b64decode(b"".join(found[1].split()), validate=True))
     except binascii.Error as fault:
         raise InvalidCertificate(str(fault)) from None
+
+
+def to_pem(der: bytes) -> bytes:
+    """A certificate in PEM. Raises `InvalidCertificate`."""
+    return _load(der).public_bytes(Encoding.PEM)
 
 
 def of_x5c(value: object) -> bytes | None:
@@ -145,6 +154,37 @@ def public_members(der: bytes) -> dict[str, str] | None:
     if isinstance(key, Ed25519PublicKey):
         return {"kty": "OKP", "crv": "Ed25519", "x": b64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))}
     return None
+
+
+def model(der: bytes) -> str | None:
+    """The AAGUID of the authenticators a certificate is for (WebAuthn section 8.2.1); None when it names none.
+
+    Raises `InvalidCertificate` for one that cannot be read, or names it in another way than that.
+    """
+    try:
+        found = _load(der).extensions.get_extension_for_oid(_MODEL)
+    except x509.ExtensionNotFound:
+        return None
+    except _UNREADABLE as fault:
+        raise InvalidCertificate(str(fault)[:200]) from None
+    value = found.value.value if isinstance(found.value, x509.UnrecognizedExtension) else b""
+    # An octet string of 16 bytes.
+    if found.critical or len(value) != 18 or value[:2] != b"\x04\x10":
+        raise InvalidCertificate("a malformed AAGUID")
+    return str(UUID(bytes=value[2:]))
+
+
+def attests_authenticators(der: bytes) -> bool:
+    """Whether a certificate is of the kind `packed` attestation asks for (WebAuthn section 8.2.1): version 3, of the
+    unit "Authenticator Attestation", and no authority's."""
+    certificate = _load(der)
+    try:
+        units = certificate.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATIONAL_UNIT_NAME)
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except _UNREADABLE:
+        return False
+    named = [unit.value for unit in units] == ["Authenticator Attestation"]
+    return named and certificate.version is x509.Version.v3 and not basic.ca
 
 
 def is_distinguished_name(text: str) -> bool:

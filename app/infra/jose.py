@@ -108,7 +108,8 @@ class _Registry(JWSRegistry):
     """Room for the headers clients send (`x5c`), and algorithms by exact name, without joserfc's opinion on them."""
 
     max_header_length = MAX_TOKEN_BYTES
-    max_payload_length = 1 << 20
+    max_payload_length = 1 << 26
+    """Never reached: `max_bytes` of each caller is what counts."""
 
     def get_alg(self, name: str) -> JWSAlgModel:
         return self.algorithms[name]

@@ -91,6 +91,19 @@ class Settings:
         "A file in the MaxMind DB format with cities or countries, such as GeoLite2-City.mmdb: the places of sessions "
         "are named from it. Replaced by a newer one, it is read anew within a minute.",
     )
+    attestation_roots: Path | None = _setting(
+        None,
+        "Certificates (PEM), a file or a folder of them, of manufacturers whose attestation says which model a passkey "
+        "is of. Read at the start.",
+    )
+    fido_metadata: Path | None = _setting(
+        None,
+        "The FIDO Metadata Service's BLOB (version 3), a file: the certificates of each model's manufacturer, and "
+        "which models are known to be broken. Read at the start.",
+    )
+    fido_metadata_root: Path | None = _setting(
+        None, "The certificate (PEM) the signature of that file has to lead to."
+    )
     breached_passwords: str = _setting(
         "",
         "Known leaked passwords no new password may be one of: a file of SHA-1 hashes in order, as Have I Been Pwned "
@@ -218,6 +231,8 @@ def _contradictions(settings: Settings) -> list[str]:
         faults.append("WATCHWORD_MTLS_PROXY_SECRET: at least 32 characters are wanted")
     if settings.mtls_url and not settings.mtls_proxy_secret:
         faults.append("WATCHWORD_MTLS_URL is a proxy's address: it needs WATCHWORD_MTLS_PROXY_SECRET")
+    if bool(settings.fido_metadata) != bool(settings.fido_metadata_root):
+        faults.append("WATCHWORD_FIDO_METADATA and WATCHWORD_FIDO_METADATA_ROOT go together")
     if settings.mtls_url and not settings.mtls_url.startswith("https://"):
         faults.append("WATCHWORD_MTLS_URL: https is required")
     if not settings.is_sqlite and not settings.master_key:
@@ -332,6 +347,9 @@ _PARSERS: dict[str, Parse] = {
     "sms_token": str,
     "sms_body": _sms_body,
     "geoip_file": _optional_path,
+    "attestation_roots": _optional_path,
+    "fido_metadata": _optional_path,
+    "fido_metadata_root": _optional_path,
     "breached_passwords": _file_or_https,
     "conformance": _flag,
     "log_level": _log_level,

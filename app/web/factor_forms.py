@@ -2,6 +2,7 @@
 
 from wtforms import StringField
 
+from app.protocols.login.factors.passkey import MAX_NEW
 from app.web.page_forms import PageForm
 
 
@@ -21,7 +22,9 @@ class FactorForm(PageForm):
 
 
 class EnrolForm(PageForm):
-    """Adding one. `answer` is `send`, `again` or empty."""
+    """Adding one. `answer` is `send`, `again` or empty. A new passkey brings the certificates of its manufacturer."""
+
+    longest = MAX_NEW
 
     way = _text()
     answer = _text()

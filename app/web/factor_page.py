@@ -8,6 +8,7 @@ from app.protocols.login.factors.outcome import Blocked, Failed
 from app.web import errors, factors, pages, turns
 from app.web.factor_forms import FactorForm
 from app.web.factors import tries
+from app.web.factors.passkey import REFUSED_MODEL
 from app.web.i18n import later
 from app.web.page_forms import make_token
 from app.web.standings import Standing
@@ -27,8 +28,10 @@ _FAULTS = {
     "factor.code_used": later("That code was used already. Wait for the next one."),
     "factor.code_expired": later("That code is wrong or has expired. Send a new one."),
     "passkey.cloned": later("That passkey was not accepted."),
+    "passkey.compromised": REFUSED_MODEL,
     "passkey.expired": later("That took too long. Try again."),
     "passkey.invalid": later("That passkey was not accepted."),
+    "passkey.not_allowed": REFUSED_MODEL,
     "passkey.unknown": later("That passkey is not one of yours."),
     "password.wrong": later("That password is not right."),
 }

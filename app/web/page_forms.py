@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from flask import current_app, request
 from flask_wtf import FlaskForm
@@ -45,6 +45,9 @@ class BoundCsrf(CSRF):
 
 class PageForm(FlaskForm):
     """Every form that changes something: it has a token and says which step it takes."""
+
+    longest: ClassVar[int] = MAX_FIELD
+    """How many characters a field may have."""
 
     class Meta(FlaskForm.Meta):
         """Flask-WTF's, with our token."""
@@ -132,7 +135,7 @@ def checked(kind: type[F], bound_to: str) -> F:
     form = kind(meta={"csrf_context": bound_to})
     if not form.validate():  # type: ignore[no-untyped-call]
         raise _foreign("token missing or foreign")
-    if any(len(field.data or "") > MAX_FIELD for field in form):
+    if any(len(field.data or "") > kind.longest for field in form):
         raise Problem("form.too_large", "A field of the form is too long.", status=400)
     return form
 

@@ -16,6 +16,7 @@ from app.domain.revocation import Revocations
 from app.domain.sessions import Sessions
 from app.domain.tenant_directory import TenantDirectory
 from app.domain.trusted_issuers import TrustedIssuers
+from app.infra.attestation_trust import AttestationTrust
 from app.infra.cache import ConfigCache
 from app.infra.fetch import Fetcher
 from app.infra.keyring import Keyring
@@ -66,6 +67,8 @@ class Services:
     places: Places
     trusted_issuers: TrustedIssuers
     devices: DevicesPending
+    attestation_trust: AttestationTrust
+    """Who vouches for the models of passkeys."""
     bot_defence: BotDefence
     """What keeps programs from asking for accounts."""
     sign_in_floor_seconds: float = 0.4

@@ -6,7 +6,7 @@ from flask import Response
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.domain import registration
+from app.domain import passkey_models, registration
 from app.domain.clients import ClientRecord
 from app.domain.models import User
 from app.protocols.login.engine import Need
@@ -75,7 +75,9 @@ def _by_passkey(turn: Turn, answer: str) -> Response | Turn:
         return _blocked(turn, "", outcome)
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in by passkey failed")
-        return page(turn, username="", fault=_(NO_PASSKEY), status=401)
+        is_refused = outcome.reason in (passkey_models.NOT_ALLOWED, passkey_models.COMPROMISED)
+        fault = _(passkey.REFUSED_MODEL if is_refused else NO_PASSKEY)
+        return page(turn, username="", fault=fault, status=401)
     return turns.shows(turn, outcome)
 
 

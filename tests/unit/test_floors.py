@@ -28,6 +28,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "jsonschema": ("domain", "protocols"),
     "orjson": ("infra.json_text",),
     "maxminddb": ("infra",),
+    "OpenSSL": ("infra.certificate_chains",),
     "passlib": ("infra.hashing",),
     "pyotp": ("protocols.login",),
     "segno": ("web",),

@@ -4,12 +4,15 @@ Adding happens in the sign-in family's pages (`web.enrol_page`). Whoever has a s
 here, in a trusted browser too, and recently (`sessions.reauthenticate_for.security`).
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
-from app.domain import authenticators
+from app.domain import authenticators, passkey_models
 from app.domain.access.rbac import Access
 from app.domain.authenticators import FEW_LEFT
 from app.domain.models import Authenticator, User
@@ -139,18 +142,25 @@ def remove(db: Session, found: Visitor, target: str) -> None:
 def removed(db: Session, where: TenantContext, user: User, access: Access, target: str) -> Authenticator:
     """The same, which is yet to be put on record."""
     row = authenticators.remove(db, user.id, target)
-    mfa, methods = where.settings.authentication.mfa, where.settings.authentication.methods
+    mfa = where.settings.authentication.mfa
+    left = _that_count(where, authenticators.of_user(db, user.id))
     is_required = mfa.required == "all" or (
         mfa.required == "roles" and not access.roles.isdisjoint(mfa.roles)
     )
-    if is_required and not authenticators.of_user(db, user.id):
+    if is_required and not left:
         raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
-    if row.kind == authenticators.PASSKEY and not authenticators.can_sign_in(
-        authenticators.holdings(db, user), methods
-    ):
-        raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
+    # A passkey that is not accepted is no way in: to take it away takes none.
+    if row.kind == authenticators.PASSKEY and _that_count(where, [row]):
+        held = replace(authenticators.holdings(db, user), passkeys=sum(r.kind == row.kind for r in left))
+        if not authenticators.can_sign_in(held, where.settings.authentication.methods):
+            raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
     keeping.tell(db, where, user, row.name or row.kind, added=False)
     return row
+
+
+def _that_count(where: TenantContext, rows: Iterable[Authenticator]) -> list[Authenticator]:
+    passkeys = where.settings.authentication.passkeys
+    return passkey_models.accepted(passkeys, rows, pages.services().attestation_trust.report_on)
 
 
 def why_it_stays(problem: Problem) -> str:

@@ -10,10 +10,12 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import assurance, authenticators, users
+from app.domain import assurance, authenticators, passkey_models, users
 from app.domain.assurance import Method
 from app.domain.models import Authenticator, User
+from app.domain.tenant_settings import PasskeySettings
 from app.domain.tenants import TenantContext
+from app.infra.attestation_trust import AttestationTrust
 from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.factors import passkey
@@ -27,6 +29,7 @@ from app.web.i18n import later
 from app.web.turns import Turn
 
 WAY = "passkey"
+REFUSED_MODEL = later("Passkeys of this kind are not accepted here any more. Sign in another way.")
 
 
 def is_offered(where: TenantContext) -> bool:
@@ -45,6 +48,8 @@ def _shown(turn: Turn, user: User) -> dict[str, Any]:
     challenge = _challenges().make(turn.where.id, turn.found.id, passkey.SECOND)
     with pages.services().tenancy.session(turn.where.id) as db:
         rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
+        # Those that count. Who has no such is told so when they show one.
+        rows = passkey_models.accepted(_settings(turn.where), rows, _trust().report_on) or rows
         return {"options": passkey.request_options(turn.where, challenge, rows)}
 
 
@@ -57,11 +62,12 @@ def creation_options(turn: Turn, user: User) -> str:
 
 
 def made(turn: Turn, user: User, answer: str) -> New:
-    """The passkey that was made. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.expired`."""
+    """The passkey that was made. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.compromised`,
+    `passkey.expired`."""
     challenge = _challenges().take(turn.where.id, turn.found.id, passkey.ENROL)
     if challenge is None:
         raise Problem("passkey.expired", "That took too long. Try again.")
-    return passkey.check_new(turn.where, challenge, answer, _handle(user))
+    return passkey.check_new(turn.where, challenge, answer, _handle(user), _trust())
 
 
 def keep(db: Session, user: User, new: New, name: str) -> Authenticator:
@@ -130,6 +136,10 @@ def _judged(
         shown = passkey.check(where, challenge, answer, row, names_itself=expected is None)
         if owner.disabled_at is not None:
             return "user.disabled", None
+        # The policy may have changed since it was added, or more be known of its model.
+        reason = passkey_models.refusal(_settings(where), row.data, _trust().report_on)
+        if reason is not None:
+            return reason, None
         with pages.services().tenancy.session(where.id, write=True) as db:
             passkey.used(db, shown)
     except Problem as problem:
@@ -142,6 +152,14 @@ def _judged(
 
 def _handle(user: User) -> bytes:
     return passkey.handle_of(pages.services().deployment_secrets.pepper(), user)
+
+
+def _settings(where: TenantContext) -> PasskeySettings:
+    return where.settings.authentication.passkeys
+
+
+def _trust() -> AttestationTrust:
+    return pages.services().attestation_trust
 
 
 def _challenges() -> passkey.Challenges:
@@ -173,6 +191,7 @@ _FAULTS = {
     "passkey.expired": later("That took too long. Try again."),
     "passkey.invalid": later("This passkey could not be added."),
     "passkey.not_allowed": later("Passkeys of this kind are not accepted here."),
+    "passkey.compromised": later("Passkeys of this kind are not accepted here."),
 }
 
 ASKING = Asking(later("A passkey"), "passkey", _shown, verify)

@@ -33,17 +33,21 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from app.domain import assurance, authenticators
+from app.domain import assurance, authenticators, passkey_models
 from app.domain.assurance import Method
 from app.domain.models import Authenticator, User
 from app.domain.tenants import TenantContext
+from app.infra.attestation_trust import AttestationTrust
 from app.infra.state import Key, Put, StateStore, TakeOnce
 from app.kernel.errors import Problem
 from app.kernel.secrets import b64url, keyed_hash, lookup_hash, new_secret, unb64url
+from app.protocols.login.factors import attestation
 
 KIND = "passkey-challenge"
 CHALLENGE_SECONDS = 300
 MAX_ANSWER = 8192
+MAX_NEW = 32768
+"""Characters of an answer; that of a new passkey may hold a chain of certificates."""
 ALGORITHMS = (
     COSEAlgorithmIdentifier.ECDSA_SHA_256,
     COSEAlgorithmIdentifier.EDDSA,
@@ -134,7 +138,9 @@ def creation_options(
             user_display_name=name if isinstance(name, str) and name else user.username,
             challenge=challenge,
             timeout=CHALLENGE_SECONDS * 1000,
-            attestation=AttestationConveyancePreference(settings.attestation),
+            attestation=AttestationConveyancePreference(
+                "none" if settings.attestation == "none" else "direct"
+            ),
             authenticator_selection=AuthenticatorSelectionCriteria(
                 resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_verification(tenant)
             ),
@@ -149,11 +155,13 @@ def handle_of(pepper: bytes, user: User) -> bytes:
     return keyed_hash(pepper, f"passkey user handle\0{user.tenant_id}\0{user.id}")
 
 
-def check_new(tenant: TenantContext, challenge: bytes, answer: str, handle: bytes) -> New:
-    """The passkey of an answer. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`."""
+def check_new(
+    tenant: TenantContext, challenge: bytes, answer: str, handle: bytes, trust: AttestationTrust
+) -> New:
+    """The passkey of an answer. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.compromised`."""
     settings = tenant.settings.authentication.passkeys
     try:
-        credential = parse_registration_credential_json(answer[:MAX_ANSWER])
+        credential = parse_registration_credential_json(answer[:MAX_NEW])
         found = verify_registration_response(
             credential=credential,
             expected_challenge=challenge,
@@ -161,17 +169,22 @@ def check_new(tenant: TenantContext, challenge: bytes, answer: str, handle: byte
             expected_origin=origins(tenant),
             require_user_verification=settings.user_verification == "required",
             supported_pub_key_algs=list(ALGORITHMS),
+            pem_root_certs_bytes_by_fmt=attestation.roots_by_format(trust),
         )
+        doubt = attestation.doubt(found, trust)
     except _UNREADABLE as fault:
         raise Problem(
             "passkey.invalid", "This passkey could not be added.", detail=str(fault)[:200]
         ) from None
-    if settings.allowed_aaguids and (
-        found.fmt == AttestationFormat.NONE or found.aaguid.lower() not in settings.allowed_aaguids
-    ):
-        raise Problem(
-            "passkey.not_allowed", "Passkeys of this kind are not accepted here.", detail=found.aaguid
-        )
+    aaguid = found.aaguid.lower()
+    model = {"aaguid": aaguid, "attested": doubt is None}
+    reason = passkey_models.refusal(settings, model, trust.report_on)
+    if reason is None and settings.allowed_aaguids and found.fmt == AttestationFormat.NONE:
+        # Browsers leave an attestation out where people want that. Nothing is claimed of the model then.
+        reason = passkey_models.NOT_ALLOWED
+    if reason is not None:
+        detail = f"{aaguid}: {trust.report_on(aaguid) or doubt or 'not on the list'}"
+        raise Problem(reason, "Passkeys of this kind are not accepted here.", detail=detail)
     synced = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
     transports = [t.value for t in credential.response.transports or () if t.value in _TRANSPORTS]
     return New(
@@ -180,7 +193,7 @@ def check_new(tenant: TenantContext, challenge: bytes, answer: str, handle: byte
         {
             "public_key": b64url(found.credential_public_key),
             "user_handle": b64url(handle),
-            "aaguid": found.aaguid,
+            **model,
             "transports": transports,
             "synced": synced,
             "backed_up": found.credential_backed_up,
