@@ -190,7 +190,6 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "pages.busy": "Too many pages are being made at once.",
         "passkey.cloned": "The passkey's counter went back: there is a copy of it, or somebody replays.",
         "passkey.compromised": "The FIDO metadata says that passkeys of this model are broken or revoked.",
-        "passkey.compromised": "The FIDO metadata says that passkeys of this model are broken or revoked.",
         "passkey.expired": "The challenge was used up or is older than five minutes.",
         "passkey.invalid": "The browser's answer about a passkey cannot be verified: origin, challenge or signature.",
         "passkey.not_allowed": "The tenant does not accept passkeys of this model, or wants proof of it, and there is "
