@@ -6,7 +6,15 @@ Every colour pair people read holds 4.5:1, or the setting is refused with the nu
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
@@ -23,6 +31,9 @@ LOGO_DIGEST = 16
 """So many characters tell the addresses of one client's logos apart."""
 STORED = "sha256:"
 """What a stored picture's setting begins with; the digest of the asset and its kind follow."""
+KEPT = "kept"
+"""The validation context of settings that were accepted once, by what was let through then: markup that would be
+refused by now is left out, and the tenant, and all others, are served."""
 
 LIGHT_GROUNDS: tuple[Rgb, ...] = ((0xF4, 0xF3, 0xEF), (0xFF, 0xFE, 0xFB), (0xFF, 0xFF, 0xFF))
 DARK_GROUNDS: tuple[Rgb, ...] = ((0x12, 0x15, 0x17), (0x1A, 0x1E, 0x21))
@@ -159,15 +170,20 @@ class BrandingSettings(_Block):
 
     @field_validator("header_html", "footer_html")
     @classmethod
-    def _markup(cls, text: str | None) -> str | None:
-        return custom_markup.checked_html(text) if text else None
+    def _markup(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text and info.context != KEPT:
+            custom_markup.checked_html(text)
+        return text or None
 
     @field_validator("css")
     @classmethod
-    def _css(cls, text: str | None) -> str | None:
-        if text:
-            custom_markup.stylesheet(text)
-        return text or None
+    def _css(cls, text: str | None, info: ValidationInfo) -> str | None:
+        try:
+            return text if text and custom_markup.stylesheet(text) else None
+        except ValueError:
+            if info.context != KEPT:
+                raise
+            return None
 
     @property
     def is_custom(self) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain.access.rbac import ensure_builtin_roles
+from app.domain.branding import KEPT
 from app.domain.models import Tenant
 from app.domain.tenant_settings import LanguageSettings, TenantSettings
 from app.kernel import ids, languages
@@ -48,7 +49,7 @@ def issuer_of(tenant: Tenant, base_url: str) -> tuple[str, str]:
 def compile_tenant(tenant: Tenant, base_url: str) -> TenantContext:
     """The immutable view of a row."""
     issuer, path = issuer_of(tenant, base_url)
-    settings = TenantSettings.model_validate(tenant.settings)
+    settings = TenantSettings.model_validate(tenant.settings, context=KEPT)
     return TenantContext(
         tenant.id, tenant.slug, tenant.name, issuer, path, tenant.host, settings, tenant.config_version
     )
