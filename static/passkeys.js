@@ -35,8 +35,9 @@ async function ask(form, more) {
 for (const form of document.querySelectorAll("form[data-passkey]")) {
   const button = form.querySelector("[data-passkey-button]");
   const trouble = form.querySelector("[data-passkey-trouble]");
-  if (!window.PublicKeyCredential) continue;
-  form.querySelector("[data-passkey-missing]").hidden = true;
+  const known = form.querySelector("[data-passkey-known]");
+  // Whoever closed the browser's own window need not be told.
+  const said = ({ name }) => (name === "NotAllowedError" ? null : name === "InvalidStateError" ? known || trouble : trouble);
   button.hidden = false;
   let waiting = null;
   const autofill = async () => {
@@ -46,12 +47,12 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   };
   button.addEventListener("click", async () => {
     waiting?.abort();
-    trouble.hidden = true;
+    for (const one of form.querySelectorAll("[data-passkey-trouble], [data-passkey-known]")) one.hidden = true;
     button.disabled = true;
     try {
       await ask(form, {});
-    } catch {
-      trouble.hidden = false;
+    } catch (error) {
+      said(error)?.removeAttribute("hidden");
       autofill();
     } finally {
       button.disabled = false;

@@ -33,7 +33,6 @@ if (form && globalThis.crypto?.subtle) {
   form.addEventListener("submit", (event) => {
     if (solved) return;
     event.preventDefault();
-    form.setAttribute("aria-busy", "true");
     work.then(() => form.submit());
   }, { capture: true });
 }

@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, request
 from flask_babel import gettext as _
+from markupsafe import Markup, escape
 
 from app.domain import admin_links, assurance, password_policy
 from app.domain.tenants import DEFAULT_SLUG
@@ -19,6 +20,9 @@ _FIELDS = {
     "password.policy": "password",
     "password.invalid": "password",
 }
+_ANOTHER = later(
+    "Make a new one on the server with: %(command)s (and with --recover, if there is an administrator already)"
+)
 
 
 def register(app: Flask) -> None:
@@ -106,12 +110,7 @@ def _gone() -> Response:
         text=later(
             "It was used before, it has expired, a newer one was made, or there is an administrator already."
         ),
-        advice=_(
-            "Make a new one on the server with: %(command)s (and with --recover, if there is an administrator already)",
-            command=command,
-        ),
-        home=pages.url("start"),
-        home_label=_("Go to the start page"),
+        advice=escape(_(_ANOTHER)) % {"command": Markup("<code dir=ltr>%s</code>") % command},
     )
 
 

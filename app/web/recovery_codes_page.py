@@ -3,6 +3,7 @@
 from flask import Response, make_response
 from flask_babel import gettext as _
 
+from app.kernel import clock
 from app.protocols.login import engine
 from app.web import pages, turns
 from app.web.factor_forms import CodesForm
@@ -20,6 +21,9 @@ def show(turn: Turn, standing: Standing) -> Response:
         action=turn.action,
         csrf=make_token(turn.bound_to),
         codes=_codes(turn),
+        username=standing.user.username if standing.user else "",
+        issuer=turn.where.issuer,
+        made_at=clock.now(),
     )
 
 

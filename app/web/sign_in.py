@@ -53,7 +53,7 @@ def take(turn: Turn, standing: Standing, form: SignInForm) -> Response | Turn:
         return _blocked(turn, login, outcome)
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "sign-in failed")
-        return page(turn, username=login, fault=_(WRONG), status=401)
+        return page(turn, username=login, fault=_(WRONG), is_wrong=True, status=401)
     return turns.shows(turn, outcome)
 
 
@@ -88,9 +88,11 @@ def page(
     user: User | None = None,
     username: str | None = None,
     fault: str = "",
+    is_wrong: bool = False,
     status: int = 200,
 ) -> Response:
-    """The form. `reason` says why somebody who is signed in sees it; `user` is who that is."""
+    """The form. `reason` says why somebody who is signed in sees it; `user` is who that is;
+    `is_wrong` whether the fault lies in what was typed."""
     asked, client = turn.asked, turn.client
     if reason == "prompt.login" and asked and "select_account" in asked.prompt:
         reason = "prompt.select_account"
@@ -110,6 +112,7 @@ def page(
         why=_(_WHY[reason]) if reason in _WHY else "",
         fault=fault,
         username=username,
+        is_wrong=is_wrong,
         can_cancel=asked is not None,
         has_password="password" in turn.where.settings.authentication.methods,
         passkey=passkey.sign_in_options(turn) if passkey.is_offered(turn.where) else "",

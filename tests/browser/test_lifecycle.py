@@ -179,7 +179,7 @@ def test_leaving_and_coming_back(tab: Page, site: Site, person: str) -> None:
     sign_in(tab, person)
     expect(tab.get_by_role("heading", level=1)).to_have_text("Keep your account?")
     tab.click("#continue")
-    tab.wait_for_selector("#sign-out")
+    tab.wait_for_selector("#accounts")
 
 
 def test_an_invitation_is_accepted(tab: Page, site: Site) -> None:

@@ -16,11 +16,29 @@ AXE = Path(__file__).parent.parent.parent / "node_modules" / "axe-core" / "axe.m
 
 MEASURE = """() => ({
   scrolls: document.documentElement.scrollWidth > document.documentElement.clientWidth,
-  small: [...document.querySelectorAll("a, button, input:not([type=hidden])")]
-    .filter((e) => e.checkVisibility() && !e.closest("p:not(.links), .mail, .hint, .skip, .visually-hidden"))
-    .filter((e) => !e.matches(".skip, .reveal"))
+  small: [...document.querySelectorAll("a, button, summary, select, textarea, input:not([type=hidden])")]
+    .filter((e) => e.checkVisibility() && !e.matches(".skip, .visually-hidden"))
+    // A link among words is as high as they are.
+    .filter((e) => !e.matches("a:not(.plain)") || !e.closest("p:not(.links, .secondary), .mail, .own-markup")
+      || e.closest("p")?.innerText.trim() === e.innerText.trim())
+    .map((e) => e.closest("label") ?? e)
     .filter((e) => e.getBoundingClientRect().height < 44)
     .map((e) => e.outerHTML),
+  // What is typed runs beneath no button, and has the whole field where there is none.
+  covered: [...document.querySelectorAll("input.input")].filter((field) => {
+    const style = getComputedStyle(field), box = field.getBoundingClientRect();
+    const button = document.querySelector(`[data-reveals="${field.id}"]:not([hidden])`)?.getBoundingClientRect();
+    const [left, right] = [parseFloat(style.paddingLeft), parseFloat(style.paddingRight)];
+    if (!button) return field.type !== "password" && left + right > 32;
+    return button.left < box.right - right && button.right > box.left + left;
+  }).map((e) => e.outerHTML),
+  // Neither fields nor boxes touch what stands above them.
+  glued: [...document.querySelectorAll("main :is(.field, .panel, .note)")].filter((e) => {
+    const before = (one) => one.previousElementSibling;
+    let above = before(e);
+    while (above && (!above.checkVisibility() || above.matches(".visually-hidden"))) above = before(above);
+    return above && e.checkVisibility() && e.getBoundingClientRect().top - above.getBoundingClientRect().bottom < 12;
+  }).map((e) => e.outerHTML),
   headings: document.querySelectorAll("h1").length,
   foreign: performance.getEntriesByType("resource")
     // Pages of applications load in frames where somebody signs out.
@@ -116,6 +134,8 @@ def _check(page: Page) -> None:
     found = page.evaluate(MEASURE)
     assert not found["scrolls"], "the page scrolls sideways"
     assert found["small"] == []
+    assert found["covered"] == []
+    assert found["glued"] == []
     assert found["headings"] == 1
     assert found["foreign"] == []
     _ask_axe(page, {})

@@ -142,7 +142,7 @@ def test_same_authenticator_is_not_added_twice(tab: Page, site: Site) -> None:
     add(tab, site)
     tab.click("#add")
     tab.click("#passkey")
-    expect(tab.locator("[data-passkey-trouble]")).to_be_visible()
+    expect(tab.locator("[data-passkey-known]")).to_be_visible()
     assert len(passkeys(site)) == 1
 
 

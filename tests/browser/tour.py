@@ -158,6 +158,7 @@ def _choose_account(page: Page, site: Site) -> None:
 def _signed_out_of_one(page: Page, site: Site) -> None:
     _two_accounts(page, site)
     page.goto(site.base_url)
+    page.click("#accounts")
     page.click("#sign-out")
 
 
@@ -335,7 +336,7 @@ def _keep_account(page: Page, site: Site) -> None:
 def _gina(page: Page, site: Site, path: str) -> None:
     page.goto(f"{site.base_url}/t/people{path}")
     sign_in(page, "gina")
-    page.wait_for_selector("#sign-out")
+    page.wait_for_selector("#accounts")
 
 
 def _account_profile(page: Page, site: Site) -> None:
@@ -414,7 +415,7 @@ def _account_factors(page: Page, site: Site) -> None:
 
 def _account_trusted(page: Page, site: Site) -> None:
     _protected(page, site)
-    page.click("#devices")
+    page.goto(f"{site.base_url}/account/factors/trusted-devices")
 
 
 def _account_new_codes(page: Page, site: Site) -> None:

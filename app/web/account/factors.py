@@ -87,7 +87,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
     return shell.render(
         "account/factors.html",
         found,
-        "/account/security",
+        "/account/factors",
         status,
         action=pages.url(PAGE + "_step"),
         rows=[(row.id, _name(row), row.created_at, row.last_used_at) for row in rows],
@@ -190,7 +190,7 @@ def _devices() -> Response:
     return shell.render(
         "account/trusted_devices.html",
         found,
-        "/account/security",
+        "/account/factors/trusted-devices",
         action=pages.url(DEVICES + "_step"),
         rows=[(r.id, _words(r.user_agent), r.created_at, r.expires_at, r.device_id == here.id) for r in rows],
         notice=_("That browser asks again.") if request.args.get("done") else "",

@@ -49,7 +49,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
     return shell.render(
         "account/passkeys.html",
         found,
-        "/account/security",
+        "/account/passkeys",
         status,
         action=pages.url(PAGE + "_step"),
         rows=rows,

@@ -63,7 +63,7 @@ def _page(found: Visitor, faults: dict[str, str], *, password: str = "", status:
     return shell.render(
         "account/password.html",
         found,
-        "/account/security",
+        "/account/password",
         status,
         action=pages.url(PAGE + "_step"),
         has_one=found.user.password_hash is not None,

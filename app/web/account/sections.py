@@ -56,6 +56,17 @@ LEAVING: tuple[Section, ...] = (
 )
 """Reached from the data page."""
 
+_PARENTS = {
+    **dict.fromkeys((row.path for row in SECURITY), "/account/security"),
+    LEAVING[0].path: "/account/data",
+}
+"""The page of the rail that leads to a page which is not on it."""
+
+
+def parent(path: str) -> Section | None:
+    """The page that leads to a page, unless the rail does."""
+    return next((row for row in RAIL if row.path == _PARENTS.get(path)), None)
+
 
 def present(rows: tuple[Section, ...]) -> list[tuple[Section, str]]:
     """The rows whose page exists, each with its address in this tenant."""

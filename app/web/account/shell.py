@@ -130,11 +130,15 @@ def held(db: Session, found: Visitor) -> User | None:
 
 
 def render(template: str, found: Visitor, path: str, status: int = 200, **values: Any) -> Response:
-    """A page of the console. `path` is that of its row on the rail."""
+    """A page of the console. `path` is its own: a page that is not on the rail stands under the one that leads to it,
+    and leads back there."""
+    parent = sections.parent(path)
+    current = {path: "page", parent.path: "true"} if parent else {path: "page"}
     return pages.page(
         template,
         status,
-        rail=[(row.label, href, row.path == path) for row, href in sections.present(sections.RAIL)],
+        rail=[(row.label, href, current.get(row.path, "")) for row, href in sections.present(sections.RAIL)],
+        parent=sections.present((parent,))[0] if parent else None,
         person=consent_page.person_view(found.user),
         beside=_beside(found),
         switch=pages.url("account_switch"),
