@@ -16,6 +16,7 @@ class SessionView:
     id: str
     agent: Agent
     ip: str
+    """Where it was last active."""
     place: str
     """By the operator's file of places; empty without one."""
     created_at: datetime
@@ -37,11 +38,12 @@ def view(
     current_id: str | None = None,
 ) -> SessionView:
     """One session. `client_name` knows what a client is called, or None for one that is gone."""
+    ip = session.last_ip or session.ip
     return SessionView(
         id=session.sid,
         agent=describe(session.user_agent),
-        ip=session.ip,
-        place=places.name(session.ip, language),
+        ip=ip,
+        place=places.name(ip, language),
         created_at=session.created_at,
         signed_in_at=session.auth_time,
         last_active_at=session.last_active_at,

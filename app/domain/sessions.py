@@ -15,7 +15,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from app.domain import grants, session_notices, users
+from app.domain import grants, session_notices, user_agents, users
 from app.domain.revocation import Revocations, is_before, mark_key
 from app.domain.tenants import TenantContext
 from app.infra.limits import network_of
@@ -27,6 +27,7 @@ RENEW_SECONDS = 60
 """Activity is written down at most this often, so an idle session may end that much early."""
 
 _MAX_COOKIE = 600
+_MAX_USER_AGENT = 500
 _ATTEMPTS = 5
 _INSTANTS = ("auth_time", "created_at", "expires_at", "last_active_at")
 
@@ -47,7 +48,11 @@ class BrowserSession:
     """The absolute end."""
     last_active_at: datetime
     user_agent: str
+    """Of the browser as it is now: it may have grown newer since the session began."""
     ip: str
+    """Where it began."""
+    last_ip: str = ""
+    """Where it was last active; empty until that was written down."""
     clients: tuple[str, ...] = ()
     """Who got tokens or ID tokens under it, in order of first use."""
     secret_hash: str = field(default="", repr=False)
@@ -89,7 +94,7 @@ class Sessions:
             created_at=now,
             expires_at=now + timedelta(seconds=tenant.settings.sessions.absolute_seconds),
             last_active_at=now,
-            user_agent=user_agent[:500],
+            user_agent=user_agent[:_MAX_USER_AGENT],
             ip=ip,
             secret_hash=lookup_hash(secret),
         )
@@ -102,14 +107,16 @@ class Sessions:
         ).results
         return replace(session, beside=len(members)), _cookie(session, secret)
 
-    def get(self, tenant: TenantContext, cookie: str | None, *, ip: str = "") -> BrowserSession | None:
+    def get(
+        self, tenant: TenantContext, cookie: str | None, *, ip: str = "", user_agent: str = ""
+    ) -> BrowserSession | None:
         """The session a browser's cookie is of, or None when there is none any more. Counts as activity.
 
         `ip` is where the browser asks from: with `sessions.bind_ip` a session counts only in the network it began in.
-        One trip; a second one, once a minute, writes the activity down.
+        One trip; a second one, once a minute, writes down the activity, and from where and with what it was.
         """
         (session,) = self.peek(tenant, [cookie], ip=ip)
-        return None if session is None else self._renew(tenant, session)
+        return None if session is None else self._renew(tenant, session, ip, user_agent)
 
     def peek(
         self, tenant: TenantContext, cookies: Sequence[str | None], *, ip: str = ""
@@ -137,13 +144,13 @@ class Sessions:
         return session if session is not None and session.user_id == user_id else None
 
     def resume(
-        self, tenant: TenantContext, session_id: str, user_id: str, *, ip: str = ""
+        self, tenant: TenantContext, session_id: str, user_id: str, *, ip: str = "", user_agent: str = ""
     ) -> BrowserSession | None:
         """The same for whoever showed otherwise than by its cookie that it is theirs. Counts as activity."""
         session = self.find(tenant, session_id, user_id)
         if session is None or not _is_where_it_began(tenant, session, ip):
             return None
-        return self._renew(tenant, session)
+        return self._renew(tenant, session, ip, user_agent)
 
     def of_user(self, tenant: TenantContext, user_id: str) -> list[BrowserSession]:
         """A person's sessions, the one used last first."""
@@ -247,12 +254,16 @@ class Sessions:
             self.end(database, tenant, session)
         return ended
 
-    def _renew(self, tenant: TenantContext, session: BrowserSession) -> BrowserSession:
+    def _renew(
+        self, tenant: TenantContext, session: BrowserSession, ip: str, user_agent: str
+    ) -> BrowserSession:
         settings, now = tenant.settings.sessions, clock.now()
         every = min(RENEW_SECONDS, settings.idle_seconds // 4)
         if not settings.renew_on_activity or (now - session.last_active_at).total_seconds() < every:
             return session
-        renewed = replace(session, last_active_at=now)
+        renewed = replace(session, last_active_at=now, last_ip=ip or session.last_ip)
+        if user_agents.is_the_same(session.user_agent, user_agent):
+            renewed = replace(renewed, user_agent=user_agent[:_MAX_USER_AGENT])
         # When another request changed it meanwhile, that one wrote the activity down.
         operation, renewed = _writing(tenant, session, renewed)
         self._state.execute(operation)

@@ -39,5 +39,20 @@ def describe(user_agent: str) -> Agent:
     )
 
 
+def is_the_same(before: str, now: str) -> bool:
+    """Whether two User-Agent headers may be one browser's, which an update changes: same name, system and device."""
+    if before == now:
+        return True
+    kinds = [
+        (_unnumbered(agent.browser), _unnumbered(agent.system), agent.device)
+        for agent in map(describe, (before, now))
+    ]
+    return kinds[0] == kinds[1] and kinds[0] != ("", "", "")
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r" [\d.]+$", "", name)
+
+
 def _clean(text: str) -> str:
     return re.sub(r"[^\w .()+/-]", "", text)[:60].strip()

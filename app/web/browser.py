@@ -35,7 +35,7 @@ class Account:
 def current(where: TenantContext) -> BrowserSession | None:
     """The session of the account at work."""
     cookie = pages.cookies().read(where)
-    return pages.services().sessions.get(where, cookie, ip=pages.origin().ip) if cookie else None
+    return _active(where, cookie) if cookie else None
 
 
 def accounts(where: TenantContext) -> list[Account]:
@@ -113,7 +113,12 @@ def fitting(
     chosen = next((account for account in accounts(where) if account.session.user_id == user_id), None)
     if chosen is None:
         return at_work
-    return pages.services().sessions.get(where, chosen.cookie, ip=pages.origin().ip) or at_work
+    return _active(where, chosen.cookie) or at_work
+
+
+def _active(where: TenantContext, cookie: str) -> BrowserSession | None:
+    origin = pages.origin()
+    return pages.services().sessions.get(where, cookie, ip=origin.ip, user_agent=origin.user_agent or "")
 
 
 def _others(where: TenantContext) -> list[str]:

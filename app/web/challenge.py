@@ -126,7 +126,9 @@ def _seat(step: Step) -> _Seat:
     kept, where, parts = step.sign_in, step.tenant, pages.services()
     session = None
     if (named := kept.get("session")) is not None:
-        session = parts.sessions.resume(where, named[0], named[1], ip=step.ip)
+        session = parts.sessions.resume(
+            where, named[0], named[1], ip=step.ip, user_agent=step.user_agent or ""
+        )
     known: Sequence[Any] = kept.get("device") or ()
     device = Device(*known)
     if not device.people and step.typed.device:

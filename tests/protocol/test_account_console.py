@@ -97,6 +97,15 @@ def test_sessions_say_where_and_with_what(alice: Person, services: Services, ten
     assert alice.http.post("/account/sessions", form=form).status_code == 404
 
 
+def test_sessions_say_where_they_were_last_active(alice: Person) -> None:
+    """In an hour on the train the telephone has another address."""
+    with time_machine.travel(clock.now() + timedelta(minutes=2), tick=True):
+        Saying(alice.http, {}, "198.51.100.7").get("/account")
+        page = alice.http.get("/account/sessions")
+    assert "198.51.100.7" in page.text
+    assert "127.0.0.1" not in page.text
+
+
 def _id_of(services: Services, tenant: TenantContext) -> str:
     with services.tenancy.session(tenant.id) as session:
         user = users.find_by_login(session, "alice")

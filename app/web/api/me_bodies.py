@@ -131,7 +131,7 @@ class SessionItem(Body):
     browser: str | None
     system: str | None
     device: str | None
-    ip: str
+    ip: str = Field(description="Where it was last active.")
     place: str | None = Field(description="By the operator's file of places; null where there is none.")
     created_at: datetime
     signed_in_at: datetime = Field(description="When the person last showed who they are.")

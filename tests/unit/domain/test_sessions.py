@@ -9,7 +9,7 @@ from app.domain.models import User
 from app.domain.sessions import BrowserSession, Sessions
 from app.domain.tenant_settings import SessionSettings
 from app.domain.tenants import TenantContext
-from app.infra.state import Get, Key, Put
+from app.infra.state import Get, Key, Op, Outcome, Put
 from app.kernel import clock
 from app.kernel.secrets import b64url, lookup_hash
 from app.web.services import Services
@@ -121,6 +121,55 @@ def test_activity_is_written_once_a_minute(sessions: Sessions, tenant: TenantCon
             assert found is not None
             seen.append(int((found.last_active_at - session.created_at).total_seconds()))
     assert seen == [0, 0, 60, 60, 60, 120]
+
+
+def test_activity_says_from_where_in_the_same_trip(
+    sessions: Sessions, tenant: TenantContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with which browser, once that has grown newer; another one's name is not taken over."""
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
+    session, cookie = sessions.start(
+        tenant, "alice", 0, amr=["pwd"], user_agent=firefox.format(140), ip="192.0.2.1"
+    )
+    trips, execute = [0], sessions._state.execute
+
+    def counting(*operations: Op) -> Outcome:
+        trips[0] += 1
+        return execute(*operations)
+
+    monkeypatch.setattr(sessions._state, "execute", counting)
+    asked = [
+        (30, "198.51.100.7", firefox.format(141)),
+        (60, "198.51.100.7", firefox.format(141)),
+        (120, "203.0.113.9", "curl/8.5.0"),
+        (180, "", ""),
+    ]
+    seen = []
+    for seconds, ip, agent in asked:
+        with time_machine.travel(session.created_at + timedelta(seconds=seconds), tick=False):
+            trips[0] = 0
+            assert sessions.get(tenant, cookie, ip=ip, user_agent=agent) is not None
+            spent = trips[0]
+            found = sessions.find(tenant, session.sid, "alice")
+            assert found is not None
+            assert found.ip == "192.0.2.1"
+            seen.append((spent, found.last_ip, found.user_agent))
+    assert seen == [
+        (1, "", firefox.format(140)),
+        (2, "198.51.100.7", firefox.format(141)),
+        (2, "203.0.113.9", firefox.format(141)),
+        (2, "203.0.113.9", firefox.format(141)),
+    ]
+
+
+def test_a_bound_session_stays_bound_to_where_it_began(sessions: Sessions, tenant: TenantContext) -> None:
+    """Whatever its last address is: activity elsewhere in its network, or before it was bound, moves it nowhere."""
+    bound = within(tenant, SessionSettings(bind_ip=True))
+    session, cookie = sign_in(sessions, tenant)
+    with time_machine.travel(session.created_at + timedelta(minutes=2), tick=False):
+        assert sessions.get(tenant, cookie, ip="203.0.113.9") is not None
+        assert sessions.get(bound, cookie, ip="203.0.113.9") is None
+        assert sessions.get(bound, cookie, ip="192.0.2.1") is not None
 
 
 def test_looking_is_no_activity(sessions: Sessions, tenant: TenantContext) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from app.domain.user_agents import Agent, describe
+from app.domain.user_agents import Agent, describe, is_the_same
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 
@@ -31,6 +31,28 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 )
 def test_browsers_are_named(user_agent: str, expected: Agent) -> None:
     assert describe(user_agent) == expected
+
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@pytest.mark.parametrize(
+    ("now", "same"),
+    [
+        (FIREFOX, True),
+        (FIREFOX.replace("140", "141"), True),
+        (FIREFOX.replace("X11; Linux x86_64", "Windows NT 10.0; Win64; x64"), False),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Chrome/126.0.0.0 Safari/537.36", False),
+        ("curl/8.5.0", False),
+        ("", False),
+    ],
+)
+def test_an_update_makes_no_other_browser(now: str, same: bool) -> None:
+    assert is_the_same(FIREFOX, now) is same
+
+
+def test_what_names_nothing_may_be_anything() -> None:
+    assert not is_the_same("nonsense", "other nonsense")
 
 
 def test_nothing_but_words_comes_out() -> None:
