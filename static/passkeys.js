@@ -32,7 +32,12 @@ async function ask(form, more) {
   form.requestSubmit();
 }
 
-for (const form of document.querySelectorAll("form[data-passkey]")) {
+const all = (selector) => (window.PublicKeyCredential ? document.querySelectorAll(selector) : []);
+
+for (const missing of all("[data-passkey-missing]")) missing.hidden = true;
+for (const choice of all("[data-passkey-choice]")) choice.hidden = false;
+
+for (const form of all("form[data-passkey]")) {
   const button = form.querySelector("[data-passkey-button]");
   const trouble = form.querySelector("[data-passkey-trouble]");
   const known = form.querySelector("[data-passkey-known]");

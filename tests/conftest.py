@@ -276,7 +276,8 @@ class Http:
         if form is not None:
             options["data"] = urlencode(form, doseq=True)
             options["content_type"] = "application/x-www-form-urlencoded"
-        base_url = self.app.extensions["watchword"].settings.base_url
+        host = self.tenant.host
+        base_url = f"http://{host}" if host else self.app.extensions["watchword"].settings.base_url
         options.setdefault("environ_base", {"REMOTE_ADDR": "127.0.0.1"})
         return self.client.open(
             path if raw else self.tenant.path + path,

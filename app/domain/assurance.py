@@ -36,6 +36,8 @@ TOTP = Method("totp", ("otp",), POSSESSION)
 RECOVERY = Method("recovery", ("otp",), POSSESSION)
 SMS = Method("sms", ("sms",), POSSESSION)
 EMAIL = Method("email", ("otp",), MAILBOX)
+LINK = Method("link", (), MAILBOX)
+"""The link an account was made or given back by. It says nothing by itself, as nobody signs in by it a second time."""
 
 
 def passkey(*, synced: bool, verified: bool) -> Method:

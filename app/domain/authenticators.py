@@ -178,6 +178,16 @@ def was_used(db: Session, authenticator_id: str) -> None:
     )
 
 
+def describe(db: Session, authenticator_id: str, data: dict[str, Any]) -> None:
+    """Write down what is public of an authenticator, as it is now."""
+    db.execute(
+        update(Authenticator)
+        .where(Authenticator.id == authenticator_id)
+        .values(data=data)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def rename(db: Session, user_id: str, authenticator_id: str, name: str) -> Authenticator:
     """Call one something else. Raises `Problem` (`factor.unknown`, 404; `factor.name`)."""
     row = db.scalar(

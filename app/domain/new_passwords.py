@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.domain import password_policy
 from app.domain.models import Authenticator, FormerPassword, User
 from app.domain.password_policy import Fault, PolicyProblem
-from app.domain.tenant_settings import PasswordSettings
+from app.domain.tenant_settings import MfaSettings, PasswordSettings
 from app.domain.tenants import TenantContext
 from app.infra.breached import Breached
 from app.infra.passwords import Passwords
@@ -68,10 +68,15 @@ def former_of(session: Session, user: User, settings: PasswordSettings) -> list[
     return found
 
 
-def has_second_factor(session: Session, user_id: str) -> bool:
-    """Whether the person set up something to show besides a password."""
-    confirmed = (Authenticator.user_id == user_id, Authenticator.confirmed_at.is_not(None))
-    return session.scalar(select(Authenticator.id).where(*confirmed).limit(1)) is not None
+def has_second_factor(session: Session, user_id: str, mfa: MfaSettings) -> bool:
+    """Whether the person set up something that is shown besides a password."""
+    kinds = ["phone" if method == "sms" else method for method in mfa.methods]
+    counting = (
+        Authenticator.user_id == user_id,
+        Authenticator.confirmed_at.is_not(None),
+        Authenticator.kind.in_(kinds),
+    )
+    return session.scalar(select(Authenticator.id).where(*counting).limit(1)) is not None
 
 
 def store(session: Session, user: User, password_hash: str, settings: PasswordSettings) -> None:
@@ -103,11 +108,6 @@ def drop(session: Session, user: User, settings: PasswordSettings) -> None:
     user.must_change_password = False
 
 
-def is_too_old(user: User, settings: PasswordSettings) -> bool:
-    """Whether the person's password is older than the tenant lets one become."""
-    days = settings.max_age_days if settings.preset == "custom" else 0
-    if days == 0 or user.password_hash is None:
-        return False
 def demand(user: User) -> None:
     """Have the person set a new password before anything else when they sign in, or an application sends them here.
 
@@ -118,6 +118,11 @@ def demand(user: User) -> None:
     user.must_change_password = True
 
 
+def is_too_old(user: User, settings: PasswordSettings) -> bool:
+    """Whether the person's password is older than the tenant lets one become."""
+    days = settings.max_age_days if settings.preset == "custom" else 0
+    if days == 0 or user.password_hash is None:
+        return False
     changed = user.password_changed_at or user.created_at
     return clock.now() - changed > timedelta(days=days)
 

@@ -101,6 +101,13 @@ def update_settings(tenant: Tenant, changes: dict[str, Any]) -> None:
             "settings.invalid",
             "branding: HTML and CSS are for tenants with a host of their own; colours are not.",
         )
+    is_below = not tenant.host and tenant.slug != DEFAULT_SLUG
+    if is_below and any(o.startswith("https:") for o in settings.authentication.passkeys.related_origins):
+        # Browsers ask the root of the host for them, where other tenants' passkeys are kept as well.
+        raise Problem(
+            "settings.invalid",
+            "authentication.passkeys.related_origins: other origins are for tenants with a host of their own.",
+        )
     tenant.settings = merged
 
 

@@ -424,8 +424,15 @@ EVENTS: tuple[EventType, ...] = (
         "password.changed",
         "password_changed",
         ACCOUNT_CHANGE,
+        "sessions grants",
+        "A person set a new password, which ended so many other sessions and grants that outlast theirs.",
+    ),
+    _row(
+        "password.removed",
+        "password_removed",
+        ACCOUNT_CHANGE,
         "sessions",
-        "A person set a new password, which ended so many other sessions.",
+        "A person has no password any more and signs in otherwise; so many other sessions ended.",
     ),
     _row(
         "password.reset.requested",
@@ -439,7 +446,7 @@ EVENTS: tuple[EventType, ...] = (
         "password_reset",
         ACCOUNT_CHANGE,
         _ADMIN + " grants",
-        "A person set a new password by a link sent to them.",
+        "A person set a new password by a link sent to them, or got back in where there are no passwords.",
     ),
     _row(
         "account.recovery.created",
@@ -453,7 +460,7 @@ EVENTS: tuple[EventType, ...] = (
         "account_recovered",
         USER_ACCESS,
         _ADMIN + " grants created_by",
-        "A person set a new password and lost their second factors by an administrator's link.",
+        "A person came back in by an administrator's link, with a new password or passkey and no factor of before.",
     ),
     _row("terms.agreed", "terms_agreed", ACCOUNT_CHANGE, "version", "A person agreed to the tenant's terms."),
     _row(

@@ -31,6 +31,7 @@ class _Words:
     title: str
     text: str
     button: str
+    done_title: str
     done: str
 
 
@@ -44,12 +45,14 @@ _WORDS = {
         later("Confirm your e-mail address"),
         later("Is %(address)s your address?"),
         later("Confirm the address"),
+        later("Address confirmed"),
         later("Your address is confirmed. Go on in the window where you signed in."),
     ),
     "change": _Words(
         later("Confirm your new e-mail address"),
         later("Your account is to use %(address)s from now on."),
         later("Use this address"),
+        later("Address changed"),
         later("Your account uses this address from now on. The former one was told."),
     ),
     "undo": _Words(
@@ -59,6 +62,7 @@ _WORDS = {
             " and second factors that were added since the day before the change are removed."
         ),
         later("Take it back"),
+        "",
         "",
     ),
 }
@@ -78,7 +82,7 @@ def show(turn: Turn, standing: Standing) -> Response:
         raise RuntimeError("somebody whose address is not confirmed is somebody")
     notice = ""
     if not turn.found.data.get("email_sent"):
-        _send_confirmation(turn.where, user)
+        send_confirmation(turn.where, user)
         turn = _remember(turn)
     elif "sent" in request.args:
         notice = _("A new link is on its way.")
@@ -98,7 +102,7 @@ def show(turn: Turn, standing: Standing) -> Response:
 def take(turn: Turn, standing: Standing, form: AnswerForm) -> Response | Turn:
     """Another mail, or on: whether the address is confirmed by now is asked again by itself."""
     if form.answer.data == "resend" and standing.user is not None:
-        _send_confirmation(turn.where, standing.user)
+        send_confirmation(turn.where, standing.user)
         return pages.see_other(f"{turn.action}?sent=")
     return turn
 
@@ -108,7 +112,7 @@ def _remember(turn: Turn) -> Turn:
     return turn if isinstance(changed, Response) else changed
 
 
-def _send_confirmation(where: TenantContext, user: User) -> None:
+def send_confirmation(where: TenantContext, user: User) -> None:
     """Sent at most a few times an hour; beyond that the earlier link is good still."""
     parts = pages.services()
     if user.email is None or not parts.state.execute(limits.EMAIL_CHANGES.count(where.id, user.id)).ok:
@@ -170,7 +174,7 @@ def _use(action: str, token: str) -> Response:
         return pages.see_other(target)
     words = _WORDS[action]
     return pages.page(
-        "login/email_done.html", title=_(words.title), text=_(words.done), home=pages.url("start")
+        "login/email_done.html", title=_(words.done_title), text=_(words.done), home=pages.url("start")
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, request
 from flask_babel import gettext as _
 
+from app.protocols.login import engine
 from app.protocols.login.engine import Need
 from app.web import factors, pages
 from app.web.factor_forms import EnrolForm
@@ -19,6 +20,9 @@ _WHY = {
     "mfa.client": later("The application asks everybody for a second step, and you have none yet."),
     "mfa.policy": later("Your organization asks for a second step, and you have none yet."),
 }
+_OTHER_WAY = later("Choose another way")
+_INSTEAD = {"passkey": later("Choose a password instead"), "password": later("Use a passkey instead")}
+"""From one of the two somebody may sign in with to the other: by the view they are at."""
 
 
 def show(turn: Turn, standing: Standing) -> Response:
@@ -41,7 +45,7 @@ def _page(turn: Turn, standing: Standing, way: str, *, fault: str = "") -> Respo
     if enrolling is None:
         raise RuntimeError("a factor is added by somebody")
     reason = standing.step.reason if isinstance(standing.step, Need) else ""
-    if len(offered) == 1:
+    if len(offered) == 1 or (enrolling.is_first and offered and way not in offered):
         way = next(iter(offered))
     common: dict[str, Any] = {
         "action": turn.action,
@@ -50,22 +54,28 @@ def _page(turn: Turn, standing: Standing, way: str, *, fault: str = "") -> Respo
         "fault": fault,
         "can_cancel": turn.asked is not None,
         "leave": pages.url(turn.found.return_to or "account") if enrolling.wanted else "",
+        "is_first": enrolling.is_first,
     }
     if way not in offered:
         choices = [
             (_(adding.label), _(adding.says), f"{turn.action}?way={name}", name)
             for name, adding in offered.items()
         ]
-        return pages.page("login/enrol.html", opener=True, choices=choices, part="", **common)
+        title = _("Protect your account")
+        return pages.page("login/enrol.html", opener=True, title=title, choices=choices, part="", **common)
     values, changed = offered[way].values(enrolling)
-    back = turn.action if len(offered) > 1 else ""
+    others = [name for name in offered if name != way]
+    back = (f"{turn.action}?way={others[0]}" if enrolling.is_first else turn.action) if others else ""
     response = pages.page(
         "login/enrol.html",
         400 if fault else 200,
         opener=True,
+        title=_(offered[way].title),
         way=way,
         part=f"login/enrol_{way.replace('-', '_')}.html",
         back=back,
+        back_label=_(_INSTEAD[way] if enrolling.is_first else _OTHER_WAY),
+        name=request.form.get("name", ""),
         **common,
         **values,
     )
@@ -73,16 +83,24 @@ def _page(turn: Turn, standing: Standing, way: str, *, fault: str = "") -> Respo
 
 
 def _offered(turn: Turn, standing: Standing) -> dict[str, Adding]:
-    """The views somebody may use: the one they came for, or all that count as a second factor."""
+    """The views somebody may use: what signs in, where they have nothing that does; the one they came for; or all that
+    count as a second factor."""
+    if _is_first(standing):
+        return {name: adding for name, adding in factors.FIRST.items() if adding.is_offered(turn.where)}
     wanted = _wanted(turn, standing)
     if wanted is not None:
         adding = factors.ADDED.get(wanted)
         return {wanted: adding} if adding is not None and adding.is_offered(turn.where) else {}
+    counting = turn.where.settings.authentication.mfa.methods
     return {
         name: adding
         for name, adding in factors.ADDED.items()
-        if name != factors.RECOVERY and adding.is_offered(turn.where)
+        if name in counting and adding.is_offered(turn.where)
     }
+
+
+def _is_first(standing: Standing) -> bool:
+    return isinstance(standing.step, Need) and standing.step.reason == engine.NO_WAY_IN
 
 
 def _wanted(turn: Turn, standing: Standing) -> str | None:
@@ -94,4 +112,4 @@ def _enrolling(turn: Turn, standing: Standing) -> Enrolling | None:
     before = standing.shown or standing.session
     if standing.user is None or before is None:
         return None
-    return Enrolling(turn, standing.user, before, _wanted(turn, standing))
+    return Enrolling(turn, standing.user, before, _wanted(turn, standing), _is_first(standing))

@@ -31,6 +31,7 @@ class EnrolForm(PageForm):
     code = _text()
     name = _text()
     number = _text()
+    password = _text()
     credential = _text()
 
 

@@ -4,10 +4,11 @@ from flask import Flask, Response
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from app.domain import invitations, one_time_links
+from app.domain import assurance, invitations, one_time_links, users
 from app.domain.models import OneTimeLink, User
 from app.domain.registration import Newcomer
-from app.web import links, login, new_account, pages, turns
+from app.domain.tenants import TenantContext
+from app.web import email_pages, links, login, new_account, pages, turns
 from app.web.new_account import Page
 
 
@@ -43,7 +44,20 @@ def _accept(token: str) -> Response:
     made = new_account.take(_page(link, token), make)
     if isinstance(made, Response):
         return made
+    if made.method is assurance.LINK and "passkey" not in where.settings.authentication.methods:
+        return _confirm_first(where, made.user_id)
     return login.go_on(turns.begin(where, "start", verified=made))
+
+
+def _confirm_first(where: TenantContext, user_id: str) -> Response:
+    """Of who signs in by mail alone, and came by a link that was handed over: nobody knows yet whose the address is."""
+    with pages.services().tenancy.session(where.id) as db:
+        user = users.get(db, user_id)
+        if user is not None:
+            db.expunge(user)
+    if user is not None and pages.services().mailer.can_send:
+        email_pages.send_confirmation(where, user)
+    return pages.page("login/look_in_mail.html", kind="registration", back=pages.url("sign_in"))
 
 
 def _page(link: OneTimeLink, token: str) -> Page:

@@ -9,10 +9,11 @@ from flask import Response
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from app.domain import one_time_links
+from app.domain import one_time_links, users
 from app.domain.models import OneTimeLink, User
 from app.infra import audit, limits
 from app.infra.audit import Event
+from app.kernel.errors import Problem
 from app.web import errors, pages
 
 
@@ -28,6 +29,14 @@ def find(purpose: str, token: str) -> OneTimeLink | None:
     return None
 
 
+def person(db: Session, link: OneTimeLink) -> User:
+    """Whom a link is for. Raises `Problem` (`link.invalid`, 404) where they are gone or disabled."""
+    user = users.get(db, link.user_id or "")
+    if user is None or user.disabled_at is not None:
+        raise Problem("link.invalid", "This link was used before or has expired.", status=404)
+    return user
+
+
 def bound_to(token: str) -> str:
     """What the form behind a link is bound to: whoever knows the link may send it."""
     return f"link:{token}"
@@ -40,8 +49,6 @@ def gone() -> Response:
         title=_("This link cannot be used"),
         text=_("It was used before, or it has expired."),
         advice=_("Ask for a new one where you asked for this one."),
-        home=pages.url("start"),
-        home_label=_("Go to the start page"),
     )
 
 

@@ -1,6 +1,10 @@
-"""The form an account is made with, by registration or by invitation: user name, password, profile, terms."""
+"""The form an account is made with, by registration or by invitation: user name, password, profile, terms.
 
-from collections.abc import Callable
+A password is asked for where people sign in with one. Without it, mail that was read is enough where people sign in by
+that; else a passkey is added before anything else (`engine.NO_WAY_IN`).
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from flask import Response, request
@@ -8,10 +12,12 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain import assurance, password_policy, registration
+from app.domain.assurance import Method
 from app.domain.models import User
 from app.domain.password_policy import SENTENCES, PolicyProblem, Rules
 from app.domain.profile import ProfileFaults
 from app.domain.registration import Newcomer
+from app.domain.tenants import TenantContext
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
 from app.web import i18n, links, pages, profile_fields, strength
@@ -42,6 +48,11 @@ class Page:
     lead: str
 
 
+def asks_for_password(where: TenantContext) -> bool:
+    """Whether a new account has a password, unless its person has a passkey instead."""
+    return "password" in where.settings.authentication.methods
+
+
 def password_hint(rules: Rules) -> str:
     """What a password has to look like, in the reader's language."""
     demanded = password_policy.demands(rules)
@@ -61,6 +72,7 @@ def show(page: Page, *, faults: dict[str, str] | None = None, status: int = 200)
     where = pages.tenant()
     faults = faults or {}
     rules = password_policy.rules(where.settings.authentication.password)
+    methods = where.settings.authentication.methods
     asked = profile_fields.fields(
         where, {}, faults, profile_fields.sent(where) if status != 200 else None, only_required=True
     )
@@ -75,6 +87,9 @@ def show(page: Page, *, faults: dict[str, str] | None = None, status: int = 200)
         username=request.form.get("username", page.email),
         fields=asked,
         faults=faults,
+        has_password=asks_for_password(where),
+        has_passkey="passkey" in methods,
+        needs_passkey="passkey" in methods and not {"password", "email"} & set(methods),
         password_hint=password_hint(rules),
         terms=where.settings.terms,
         **strength.meter(request.form.get("password", "") if status != 200 else ""),
@@ -85,20 +100,20 @@ def take(page: Page, make: Make) -> Response | Verified:
     """Make the account of what was sent; the form again where something is wrong, or word that the link is gone."""
     where, parts = pages.tenant(), pages.services()
     form = checked(NewAccountForm, links.bound_to(page.token))
-    username, password = (form.username.data or "").strip(), form.password.data or ""
+    username = (form.username.data or "").strip()
     attributes = profile_fields.sent(where, only_required=True)
     own = registration.own_words(username, page.email, attributes)
     try:
         newcomer = Newcomer(
             username=username or page.email,
-            password_hash=parts.new_passwords.hash(where, password, own=own),
+            password_hash=_hash(where, form, own),
             attributes=attributes,
             terms_version=form.agreed.data or None,
             locale=i18n.language(),
         )
         with parts.tenancy.session(where.id, write=True) as db:
             user = make(db, newcomer)
-            return Verified(user.id, user.epoch, assurance.PASSWORD)
+            return Verified(user.id, user.epoch, _shown(where, user))
     except ProfileFaults as fault:
         return show(page, faults=fault.faults, status=400)
     except Problem as problem:
@@ -107,3 +122,19 @@ def take(page: Page, make: Make) -> Response | Verified:
         if problem.code not in _FIELDS:
             raise
         return show(page, faults={_FIELDS[problem.code]: said(problem)}, status=400)
+
+
+def _hash(where: TenantContext, form: NewAccountForm, own: Iterable[str]) -> str | None:
+    """What to store of the password; nothing where there is to be none."""
+    wants_passkey = form.way.data == "passkey" and "passkey" in where.settings.authentication.methods
+    if wants_passkey or not asks_for_password(where):
+        return None
+    return pages.services().new_passwords.hash(where, form.password.data or "", own=own)
+
+
+def _shown(where: TenantContext, user: User) -> Method:
+    """What somebody showed who made an account: what they would sign in with, or the link alone."""
+    if user.password_hash is not None:
+        return assurance.PASSWORD
+    has_email = "email" in where.settings.authentication.methods and user.email_verified
+    return assurance.EMAIL if has_email and not asks_for_password(where) else assurance.LINK

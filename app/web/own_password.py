@@ -1,9 +1,12 @@
-"""Somebody's own new password: what is asked of it, and what changes with it.
+"""Somebody's own password: what is asked of a new one, what changes with it, and going without.
 
-Two pages set one: `web.new_password` on the way in, `web.account.password` in the account console.
+Three pages set one: `web.new_password` and `web.factors.password` on the way in, `web.account.password` in the account
+console, which takes it away as well.
 """
 
-from app.domain import authenticators, new_passwords, password_policy, users
+from sqlalchemy.orm import Session
+
+from app.domain import authenticators, lasting_grants, new_passwords, passkey_models, password_policy, users
 from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
@@ -19,7 +22,7 @@ FAULTS = ("password.policy", "password.invalid")
 def hint(where: TenantContext, user: User) -> str:
     """What the person's new password has to look like."""
     with pages.services().tenancy.session(where.id) as db:
-        second_factor = new_passwords.has_second_factor(db, user.id)
+        second_factor = new_passwords.has_second_factor(db, user.id, where.settings.authentication.mfa)
     settings = where.settings.authentication.password
     return new_account.password_hint(password_policy.rules(settings, second_factor=second_factor))
 
@@ -35,14 +38,15 @@ def prove(where: TenantContext, user: User, password: str) -> Verified | Failed 
 
 
 def change(where: TenantContext, user: User, password: str, *, keep: str | None) -> None:
-    """Make it the person's password, and end every other session than `keep` and every trusted device.
+    """Make it the person's password, and end every other session than `keep`, every application that stays signed in,
+    and every trusted device.
 
     They are told by mail. Raises `Problem` (one of `FAULTS`) and `Unavailable`.
     """
     parts, settings = pages.services(), where.settings.authentication.password
     with parts.tenancy.session(where.id) as db:
         former = new_passwords.former_of(db, user, settings)
-        second_factor = new_passwords.has_second_factor(db, user.id)
+        second_factor = new_passwords.has_second_factor(db, user.id, where.settings.authentication.mfa)
     stored = parts.new_passwords.hash(
         where, password, own=new_passwords.own_of(user), former=former, second_factor=second_factor
     )
@@ -52,8 +56,9 @@ def change(where: TenantContext, user: User, password: str, *, keep: str | None)
             raise Problem("password.changed", "The password was changed meanwhile.", status=409)
         new_passwords.store(db, found, stored, settings)
         ended = parts.sessions.end_all(db, where, user.id, but=keep)
+        signed_out = lasting_grants.revoke_all(db, user_id=user.id, log=parts.revocations)
         authenticators.forget_devices(db, user.id)
-        links.record_own(db, "password.changed", found, sessions=len(ended))
+        links.record_own(db, "password.changed", found, sessions=len(ended), grants=len(signed_out))
         if found.email is not None and parts.mailer.can_send:
             mails.send(
                 db,
@@ -64,4 +69,49 @@ def change(where: TenantContext, user: User, password: str, *, keep: str | None)
                 when=clock.now(),
                 signed_out=False,
                 link=mails.link(where, "forgot"),
+            )
+
+
+def can_go(db: Session, where: TenantContext, user: User) -> bool:
+    """Whether somebody signs in without their password: with a passkey that is accepted here and verifies its user, as
+    it is all they show then, or by mail to an address that is confirmed."""
+    authentication, parts = where.settings.authentication, pages.services()
+    by_mail = "email" in authentication.methods and parts.mailer.can_send
+    if by_mail and user.email is not None and user.email_verified:
+        return True
+    if "passkey" not in authentication.methods:
+        return False
+    rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
+    counting = passkey_models.accepted(authentication.passkeys, rows, parts.attestation_trust.report_on)
+    return any(row.data.get("verifies") for row in counting)
+
+
+def remove(where: TenantContext, user: User, *, keep: str | None) -> None:
+    """Take the person's password away, and end every other session than `keep` and every trusted device.
+
+    They are told by mail. Raises `Problem`: `password.changed`; `password.only_way` where nothing else signs them in.
+    """
+    parts = pages.services()
+    with parts.tenancy.session(where.id, write=True) as db:
+        # Held, so that a passkey that is taken away meanwhile is not counted on.
+        found = users.hold(db, user.id)
+        if found is None or found.password_changed_at != user.password_changed_at:
+            raise Problem("password.changed", "The password was changed meanwhile.", status=409)
+        if not can_go(db, where, found):
+            raise Problem("password.only_way", "This is the only way to sign in.", status=409)
+        new_passwords.drop(db, found, where.settings.authentication.password)
+        ended = parts.sessions.end_all(db, where, user.id, but=keep)
+        authenticators.forget_devices(db, user.id)
+        links.record_own(db, "password.removed", found, sessions=len(ended))
+        if found.email is not None and parts.mailer.can_send:
+            mails.send(
+                db,
+                where,
+                "factor_changed",
+                found.email,
+                mails.language_of(found),
+                added=False,
+                name="Password",
+                when=clock.now(),
+                link=mails.link(where, "account_security"),
             )

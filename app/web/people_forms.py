@@ -24,10 +24,12 @@ class ForgottenForm(PageForm):
 
 
 class NewAccountForm(PageForm):
-    """Making an account; `agreed` is the version of the terms the page showed. The profile's fields come besides."""
+    """Making an account; `agreed` is the version of the terms the page showed, and `way` is `passkey` for one in place
+    of a password. The profile's fields come besides."""
 
     username = _text()
     password = _text()
+    way = _text()
     agreed = _text()
 
 

@@ -1,4 +1,4 @@
-"""The page behind an administrator's recovery link: a new password, and no second factors any more."""
+"""The page behind an administrator's recovery link: a new password or passkey, and no second factors any more."""
 
 from flask import Flask, Response
 from sqlalchemy.orm import Session
@@ -15,13 +15,15 @@ def register(app: Flask) -> None:
 
 
 def _open(token: str) -> Response:
-    if links.find(one_time_links.RECOVER, token) is None:
+    link = links.find(one_time_links.RECOVER, token)
+    if link is None:
         return links.gone()
-    return reset.password_page(pages.url("recover_step", token=token), token, recovers=True)
+    return reset.page(pages.url("recover_step", token=token), link, token, recovers=True)
 
 
 def _recover(token: str) -> Response:
-    if links.find(one_time_links.RECOVER, token) is None:
+    asked_by = links.find(one_time_links.RECOVER, token)
+    if asked_by is None:
         return links.gone()
 
     def finish(db: Session, link: OneTimeLink, user: User, grants: int) -> None:
@@ -31,4 +33,4 @@ def _recover(token: str) -> Response:
         links.record(db, "account.recovered", user, grants=grants, created_by=link.created_by)
 
     action = pages.url("recover_step", token=token)
-    return reset.set_password(token, one_time_links.RECOVER, action, finish, recovers=True)
+    return reset.take(asked_by, token, action, finish, recovers=True)

@@ -140,7 +140,15 @@ def _send(turn: Turn, email: str, proven: bool) -> None:
     with parts.tenancy.session(where.id, write=True) as db:
         taken = registration.is_taken(db, email)
         if taken:
-            mails.send(db, where, "registration_taken", email, language, link=mails.link(where, "sign_in"))
+            mails.send(
+                db,
+                where,
+                "registration_taken",
+                email,
+                language,
+                link=mails.link(where, "sign_in"),
+                has_password="password" in where.settings.authentication.methods,
+            )
         else:
             token = registration.begin(db, email, interaction_id=turn.found.id)
             target = mails.link(where, "registration", token=token)

@@ -4,7 +4,6 @@ The pages say the same in the same time whether there is such a person or not (c
 """
 
 import time
-from collections.abc import Callable
 
 from flask import Flask, Response, request
 from sqlalchemy import select
@@ -19,13 +18,11 @@ from app.kernel import clock
 from app.kernel.errors import Problem
 from app.protocols.login.factors import failures
 from app.protocols.login.factors.password import MAX_LOGIN
-from app.web import links, mails, new_account, pages, strength, turns
+from app.web import links, mails, new_account, pages, strength, turns, way_back
 from app.web.page_forms import checked, make_token
 from app.web.people_forms import ForgottenForm, NewPasswordForm
 from app.web.turns import Turn
-
-Finish = Callable[[Session, OneTimeLink, User, int], None]
-"""What else a link does with its person, in the transaction that uses it up; the number is of grants revoked."""
+from app.web.way_back import Finish
 
 
 def register(app: Flask) -> None:
@@ -38,15 +35,16 @@ def register(app: Flask) -> None:
     app.add_url_rule("/password-set", "password_set", _was_set, methods=["GET"])
 
 
-def is_offered() -> bool:
-    """Whether the sign-in page leads here: where mail can be sent."""
-    return pages.services().mailer.can_send
+def is_offered(where: TenantContext) -> bool:
+    """Whether the sign-in page leads here: where people have passwords, and mail can be sent."""
+    return pages.services().mailer.can_send and new_account.asks_for_password(where)
 
 
 def _begin() -> Response:
-    if not is_offered():
+    where = pages.tenant()
+    if not is_offered(where):
         raise NotFound
-    turn = turns.begin(pages.tenant(), "start")
+    turn = turns.begin(where, "start")
     return turn.deliver(pages.see_other(pages.url("forgot_login", interaction_id=turn.found.id)))
 
 
@@ -54,7 +52,7 @@ def _show(interaction_id: str) -> Response:
     turn = turns.resume(interaction_id)
     if isinstance(turn, Response):
         return turn
-    if not is_offered():
+    if not is_offered(turn.where):
         raise NotFound
     if "sent" in request.args:
         return turn.deliver(
@@ -78,7 +76,7 @@ def _ask(interaction_id: str) -> Response:
     turn = turns.resume(interaction_id)
     if isinstance(turn, Response):
         return turn
-    if not is_offered():
+    if not is_offered(turn.where):
         raise NotFound
     form, parts = checked(ForgottenForm, turn.bound_to), pages.services()
     network = limits.network_of(pages.origin().ip)
@@ -126,11 +124,14 @@ def _may_reset(db: Session, user: User) -> bool:
 
 def _open(token: str) -> Response:
     link = links.find(one_time_links.RESET_PASSWORD, token)
-    return links.gone() if link is None else password_page(pages.url("reset_step", token=token), token)
+    if link is None:
+        return links.gone()
+    return page(pages.url("reset_step", token=token), link, token)
 
 
 def _set(token: str) -> Response:
-    if links.find(one_time_links.RESET_PASSWORD, token) is None:
+    asked_by = links.find(one_time_links.RESET_PASSWORD, token)
+    if asked_by is None:
         return links.gone()
 
     def finish(db: Session, link: OneTimeLink, user: User, grants: int) -> None:
@@ -138,12 +139,34 @@ def _set(token: str) -> Response:
             user.email_verified = True
         links.record(db, "password.reset", user, grants=grants)
 
-    return set_password(token, one_time_links.RESET_PASSWORD, pages.url("reset_step", token=token), finish)
+    return take(asked_by, token, pages.url("reset_step", token=token), finish)
 
 
-def password_page(action: str, token: str, *, fault: str = "", recovers: bool = False) -> Response:
+def page(action: str, link: OneTimeLink, token: str, *, recovers: bool = False) -> Response:
+    """What is behind a link: the form for a new password, where people have one."""
+    if not new_account.asks_for_password(pages.tenant()):
+        return way_back.page(action, token, recovers=recovers)
+    return password_page(action, link, token, recovers=recovers)
+
+
+def take(
+    asked_by: OneTimeLink, token: str, action: str, finish: Finish, *, recovers: bool = False
+) -> Response:
+    """Do what its form says."""
+    if not new_account.asks_for_password(pages.tenant()):
+        return way_back.take(asked_by, token, finish, recovers=recovers)
+    return set_password(asked_by, token, action, finish, recovers=recovers)
+
+
+def password_page(
+    action: str, link: OneTimeLink, token: str, *, fault: str = "", recovers: bool = False
+) -> Response:
     """The form for a new password behind a link."""
-    rules = password_policy.rules(pages.tenant().settings.authentication.password)
+    where = pages.tenant()
+    rules = password_policy.rules(where.settings.authentication.password)
+    with pages.services().tenancy.session(where.id) as db:
+        user = users.get(db, link.user_id or "")
+        username = user.username if user else ""
     return pages.page(
         "login/new_password.html",
         400 if fault else 200,
@@ -151,26 +174,27 @@ def password_page(action: str, token: str, *, fault: str = "", recovers: bool = 
         csrf=make_token(links.bound_to(token)),
         fault=fault,
         recovers=recovers,
+        username=username,
         password_hint=new_account.password_hint(rules),
         **strength.meter(request.form.get("password", "") if fault else ""),
     )
 
 
 def set_password(
-    token: str, purpose: str, action: str, finish: Finish, *, recovers: bool = False
+    asked_by: OneTimeLink, token: str, action: str, finish: Finish, *, recovers: bool = False
 ) -> Response:
     """Set the password that was sent and take everything back that was issued before; `finish` does the rest.
 
     All in one transaction with the link's one use. Nobody is signed in by it: the sign-in page asks for the new
     password, and for the second factor.
     """
-    where, parts = pages.tenant(), pages.services()
+    where, parts, purpose = pages.tenant(), pages.services(), asked_by.purpose
     password = checked(NewPasswordForm, links.bound_to(token)).password.data or ""
     try:
         password_hash = _hash(purpose, token, password)
         with parts.tenancy.session(where.id, write=True) as db:
             link = one_time_links.take(db, purpose, token)
-            user = _person(db, link)
+            user = links.person(db, link)
             new_passwords.store(db, user, password_hash, where.settings.authentication.password)
             grants = account_access.take_back(db, user, "password_reset", revocations=parts.revocations)
             finish(db, link, user, grants)
@@ -181,7 +205,7 @@ def set_password(
             return links.gone()
         if problem.code not in ("password.policy", "password.invalid"):
             raise
-        return password_page(action, token, fault=new_account.said(problem), recovers=recovers)
+        return password_page(action, asked_by, token, fault=new_account.said(problem), recovers=recovers)
     # Whoever reads the person's mail does not get new guesses at the second factor by it; where an administrator let
     # them in, the factors that were guessed at are gone.
     failures.forget(parts.state, where.id, user_id, *(failures.KINDS if recovers else (failures.PASSWORD,)))
@@ -196,17 +220,12 @@ def _hash(purpose: str, token: str, password: str) -> str:
         link = one_time_links.find(db, purpose, token)
         if link is None:
             raise Problem("link.invalid", "This link was used before or has expired.", status=404)
-        user = _person(db, link)
+        user = links.person(db, link)
         own, former = new_passwords.own_of(user), new_passwords.former_of(db, user, settings)
-        keeps = purpose == one_time_links.RESET_PASSWORD and new_passwords.has_second_factor(db, user.id)
+        keeps = purpose == one_time_links.RESET_PASSWORD and new_passwords.has_second_factor(
+            db, user.id, where.settings.authentication.mfa
+        )
     return parts.new_passwords.hash(where, password, own=own, former=former, second_factor=keeps)
-
-
-def _person(db: Session, link: OneTimeLink) -> User:
-    user = users.get(db, link.user_id or "")
-    if user is None or user.disabled_at is not None:
-        raise Problem("link.invalid", "This link was used before or has expired.", status=404)
-    return user
 
 
 def _tell(db: Session, where: TenantContext, user: User) -> None:

@@ -100,6 +100,7 @@ def page(
         again = user.username if user is not None and reason in ("session.too_old", "prompt.login") else ""
         username = (asked.login_hint if asked else None) or again
     can_send = pages.services().mailer.can_send
+    resets = can_send and "password" in turn.where.settings.authentication.methods
     registers = can_send and registration.is_offered(turn.where.settings.registration)
     return pages.page(
         "login/sign_in.html",
@@ -111,13 +112,13 @@ def page(
         client_logo=branding.client_logo(client),
         why=_(_WHY[reason]) if reason in _WHY else "",
         fault=fault,
-        username=username,
         is_wrong=is_wrong,
+        username=username,
         can_cancel=asked is not None,
         has_password="password" in turn.where.settings.authentication.methods,
         passkey=passkey.sign_in_options(turn) if passkey.is_offered(turn.where) else "",
         has_email=email_sign_in.is_offered(turn.where),
-        forgot=pages.url("forgot_login", interaction_id=turn.found.id) if can_send else "",
+        forgot=pages.url("forgot_login", interaction_id=turn.found.id) if resets else "",
         register=pages.url("register_address", interaction_id=turn.found.id) if registers else "",
         links=links(client) if client else [],
     )

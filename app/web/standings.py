@@ -216,6 +216,7 @@ def ask(
             protects=visit.protects,
             wants=_still_wanted(visit, found),
             codes_unseen=found is not None and engine.RECOVERY_CODES in found.data,
+            came_by_link=person is not None and _came_by_link(shown),
         )
         step = engine.next_step(now)
         more, options, has_one = _ways(now, step)
@@ -258,7 +259,7 @@ def _person(
     else:
         facts.look(user_id)
     user = facts.user
-    if user is None or user.disabled_at is not None or (shown is not None and user.epoch != shown.user_epoch):
+    if user is None or user.disabled_at is not None or (shown is not None and _is_void(shown, user)):
         facts.seen = _Seen()
         return None
     if shown is not None:
@@ -268,10 +269,24 @@ def _person(
     return Person(user, session.auth_time, session.amr, is_pending=False)
 
 
+def _is_void(shown: Shown, user: User) -> bool:
+    """Whether everything the person had in hand was taken back since, or the password they showed replaced."""
+    changed = user.password_changed_at
+    is_former = changed is not None and "pwd" in shown.amr and shown.at < clock.timestamp(changed)
+    return user.epoch != shown.user_epoch or is_former
+
+
 def _signed_in_here(person: Person | None, session: BrowserSession | None, found: Interaction | None) -> bool:
     if person is None or person.is_pending:
         return person is not None
     return session is not None and found is not None and found.signed_in_session == session.sid
+
+
+def _came_by_link(shown: Shown | None) -> bool:
+    """Whether they showed nothing that signs in, after the link that made their account or gave it back."""
+    if shown is None or assurance.LINK.id not in shown.methods:
+        return False
+    return {assurance.PASSWORD.id, authenticators.PASSKEY}.isdisjoint(shown.methods)
 
 
 def _chosen(session: BrowserSession | None, found: Interaction | None) -> str | None:

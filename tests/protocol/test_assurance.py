@@ -92,9 +92,9 @@ def holder(services: Services, tenant: TenantContext, http: Http, settle: Settle
     return found
 
 
-def add_passkey(person: Person, **kind: Any) -> SoftPasskey:
+def add_passkey(person: Person, *, at: str = ORIGIN, **kind: Any) -> SoftPasskey:
     """Add one from the account."""
-    key = SoftPasskey(ORIGIN, **kind)
+    key = SoftPasskey(at, **kind)
     page = person.http.get("/account/factors/passkey")
     person.at = re.findall(r'action="([^"]*/interaction/[^"?]+)', page.text)[0]
     answer = key.create(options_of(page.text))

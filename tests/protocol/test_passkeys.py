@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,8 +12,11 @@ import pytest
 from sqlalchemy import select, update
 from werkzeug.test import Client
 
+from app.domain import tenants
 from app.domain.models import Authenticator, User
 from app.domain.tenants import TenantContext
+from app.infra.tenancy import SystemReason
+from app.kernel.errors import Problem
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.conftest import new_tenant
@@ -20,7 +24,7 @@ from tests.protocol.browserless import Person, new_person, new_public_client, to
 from tests.protocol.test_assurance import add_passkey, holder
 from tests.protocol.test_factors import Settle, events, settle
 from tests.protocol.test_tenant_settings import decide
-from tests.soft_passkey import SoftPasskey, options_of
+from tests.soft_passkey import MAY_SYNC, SYNCED, SoftPasskey, options_of
 
 if TYPE_CHECKING:
     from werkzeug.test import TestResponse
@@ -77,17 +81,60 @@ def settings(settle: Settle, **passkeys: Any) -> None:
     )
 
 
-def test_related_origins_are_accepted_where_the_tenant_names_them(
-    holder: Person, key: SoftPasskey, settle: Settle
-) -> None:
+def hosted(services: Services) -> TenantContext:
+    """A tenant with a host of its own."""
+    slug = f"hosted-{secrets.token_hex(4)}"
+    with services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        tenants.create(session, slug=slug, name="Hosted", host=f"{slug}.example")
+    services.versions.touch()
+    found = services.tenants.by_host(f"{slug}.example")
+    assert found is not None
+    return found
+
+
+def test_related_origins_are_accepted_where_the_tenant_names_them(http: "Http", services: Services) -> None:
     """WebAuthn section 5.11: the browser let another site use the passkey; whether that counts is for us to say."""
+    there = hosted(services)
+    new_person(services, there)
+    new_public_client(services, there)
+    basics = {"mfa": {"required": "none"}}
+    decide(services, there, authentication=basics)
+    owner = Person(Browser(http.app, there))
+    page = owner.http.get("/sign-in")
+    owner.at = re.findall(r'action="([^"]*/interaction/[^"?]+)"', page.text)[0]
+    owner.sign_in(page)
+    key = add_passkey(owner, at=there.issuer, synced=True, verifies=True)
+    assert 'id="allow"' in show(owner.http, key).text
     key.origin = RELATED
-    assert show(holder.http, key).status_code == 401
-    settings(settle, related_origins=[RELATED])
-    assert 'id="allow"' in show(holder.http, key).text
-    assert holder.http.get("/.well-known/webauthn").json == {"origins": [RELATED]}
+    assert show(owner.http, key).status_code == 401
+    assert owner.http.get("/.well-known/webauthn").status_code == 404
+    decide(services, there, authentication={**basics, "passkeys": {"related_origins": [RELATED]}})
+    assert 'id="allow"' in show(owner.http, key).text
+    assert owner.http.get("/.well-known/webauthn").json == {"origins": [RELATED]}
     key.origin = RELATED + ".evil.example"
-    assert show(holder.http, key).status_code == 401
+    assert show(owner.http, key).status_code == 401
+
+
+def test_related_origins_are_for_whoever_has_the_root_of_a_host(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
+    """Section 5.11.1: browsers fetch the list from the root of the relying party's host, which tenants below it share:
+    what one of them lists would get at the passkeys of all."""
+    listed = {"passkeys": {"related_origins": [RELATED]}}
+    with pytest.raises(Problem, match="host of their own"):
+        decide(services, tenant, authentication=listed)
+    with (
+        services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session,
+        pytest.raises(Problem, match="host of their own"),
+    ):
+        tenants.create(session, slug="below", name="Below", settings={"authentication": listed})
+    # Of a time when that was not asked.
+    with services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        row = tenants.find(session, tenant.slug)
+        assert row is not None
+        row.settings = {"authentication": listed}
+    services.versions.touch()
+    assert Browser(http.app, tenant).get("/.well-known/webauthn").status_code == 404
 
 
 def test_another_place_is_refused(
@@ -264,3 +311,68 @@ def test_what_the_browser_is_told_names_nobody(
     with holder.http.app.extensions["watchword"].tenancy.session(tenant.id) as session:
         (row,) = session.scalars(select(Authenticator)).all()
         assert row.data["user_handle"] != row.user_id
+
+
+def kept(services: Services, tenant: TenantContext) -> dict[str, Any]:
+    with services.tenancy.session(tenant.id) as session:
+        (row,) = session.scalars(select(Authenticator)).all()
+        return row.data
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_whether_it_may_be_backed_up_does_not_change(
+    holder: Person, services: Services, tenant: TenantContext, synced: bool
+) -> None:
+    """Section 7.2: a key of one device that answers as one that is synced is refused, and the other way round."""
+    key = add_passkey(holder, synced=synced, verifies=True)
+    registered, key.backup = key.backup, 0 if synced else MAY_SYNC | SYNCED
+    assert show(holder.http, key).status_code == 401
+    assert reasons(services, tenant) == ["passkey.invalid"]
+    key.backup = registered
+    assert 'id="allow"' in show(holder.http, key).text
+
+
+def test_whether_it_is_backed_up_is_kept_anew(
+    holder: Person, key: SoftPasskey, services: Services, tenant: TenantContext
+) -> None:
+    """Section 7.2: the backup state of the last time it was shown."""
+    assert kept(services, tenant)["backed_up"] is True
+    key.backup = MAY_SYNC
+    assert 'id="allow"' in show(holder.http, key).text
+    assert kept(services, tenant)["backed_up"] is False
+    key.backup = SYNCED
+    assert show(holder.http, key).status_code == 401
+
+
+def test_one_that_only_begins_a_sign_in_is_added_and_demanded_of_nobody(
+    holder: Person, services: Services, tenant: TenantContext
+) -> None:
+    """Where passkeys sign in and are no second factor: the account offers them, the second step does not."""
+    methods = {"methods": ["password", "passkey"], "mfa": {"methods": ["totp"], "required": "none"}}
+    decide(services, tenant, authentication=methods)
+    assert 'id="add"' in holder.http.get("/account/passkeys").text
+    key = add_passkey(holder, synced=True, verifies=True)
+    assert 'id="allow"' in show(holder.http, key).text
+    person = outsider(holder, "alice")
+    assert 'id="allow"' in person.sign_in(person.authorize()).text
+    decide(services, tenant, authentication={**methods, "mfa": {"methods": ["totp"], "required": "all"}})
+    person = outsider(holder, "alice")
+    page = person.sign_in(person.authorize())
+    assert 'name="code"' in page.text
+    assert "data-passkey" not in page.text
+    short = {"csrf_token": token_of(holder.http.get("/account/password")), "password": "eightchr"}
+    decide(services, tenant, authentication=methods)
+    answer = holder.http.post("/account/password", form={**short, "current": holder.password})
+    assert "At least" in answer.text
+
+
+def test_none_is_offered_where_the_tenant_has_none(
+    holder: Person, services: Services, tenant: TenantContext
+) -> None:
+    decide(
+        services,
+        tenant,
+        authentication={"methods": ["password"], "mfa": {"methods": ["totp"], "required": "none"}},
+    )
+    assert 'id="add"' not in holder.http.get("/account/passkeys").text
+    assert holder.http.get("/account/factors/passkey").status_code == 404

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from app.domain import new_passwords, users
 from app.domain.models import FormerPassword, OutboxMessage, User
 from app.domain.new_passwords import NewPasswords
+from app.domain.tenant_settings import MfaSettings
 from app.domain.tenants import TenantContext
 from app.infra.breached import BreachedFile
 from app.infra.passwords import is_own
@@ -258,7 +259,7 @@ def test_nist_wants_less_beside_a_second_factor(
             )
         )
     with services.tenancy.session(tenant.id) as session:
-        assert new_passwords.has_second_factor(session, user.id)
+        assert new_passwords.has_second_factor(session, user.id, MfaSettings())
     assert services.new_passwords.hash(tenant, "eightchr", second_factor=True)
 
 

@@ -26,6 +26,7 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
 from app.protocols.login import second_factor
+from app.protocols.login.interactions import VALID_SECONDS
 from app.protocols.login.second_factor import NOTHING, Demand
 
 SIGN_IN = "sign-in"
@@ -44,6 +45,9 @@ NEW_PASSWORD = "new-password"
 VERIFY_EMAIL = "verify-email"
 TERMS = "terms"
 KEEP_ACCOUNT = "keep-account"
+
+NO_WAY_IN = "account.no_way_in"
+"""The reason for which somebody adds what they sign in with, not a second factor."""
 
 
 class Asked(Protocol):
@@ -171,6 +175,8 @@ class Situation:
     """What they came to add, until they did."""
     codes_unseen: bool = False
     """They got recovery codes here, and have not said that they are saved."""
+    came_by_link: bool = False
+    """The link that made their account, or gave it back, is all that lets them in so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +247,15 @@ def _not_another(now: Situation) -> str | None:
 
 
 def _fresh(now: Situation) -> str | None:
-    if now.person is None or now.signed_in_here:
+    if now.person is None:
+        return None
+    age = (clock.now() - now.person.auth_time).total_seconds()
+    # Whoever keeps a request open does not keep its sign-in young.
+    if now.signed_in_here and age <= VALID_SECONDS:
         return None
     if "login" in now.asked.prompt:
         return "prompt.login"
     limits = [*now.max_ages, *([] if now.asked.max_age is None else [now.asked.max_age])]
-    age = (clock.now() - now.person.auth_time).total_seconds()
     return "session.too_old" if limits and age > min(limits) else None
 
 
@@ -262,6 +271,8 @@ def _staying(now: Situation) -> str | None:
 
 def _password_good(now: Situation) -> str | None:
     if now.person is None or now.person.user.password_hash is None:
+        return None
+    if "password" not in now.tenant.settings.authentication.methods:
         return None
     if now.person.user.must_change_password:
         return "password.must_change"
@@ -287,6 +298,15 @@ def _in_bounds(now: Situation) -> str | None:
     if now.person is None:
         return None
     return access_rules.check(now.tenant.settings, now.ip, clock.now(), amr=now.person.amr)
+
+
+def _comes_again(now: Situation) -> str | None:
+    """A link is good once: whoever came by one adds what signs them in from now on. A second factor they have already
+    is shown before that."""
+    if now.person is None or not now.came_by_link:
+        return None
+    has_shown = bool(now.person.amr) or not now.facts.holdings().second_factors
+    return NO_WAY_IN if has_shown or second_factor.due(now) is None else None
 
 
 def _codes_seen(now: Situation) -> str | None:
@@ -326,6 +346,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(None, "login_required", _not_another),
     Requirement(SIGN_IN, "login_required", _expected),
     Requirement(SIGN_IN, "login_required", _fresh),
+    Requirement(ENROL, "interaction_required", _comes_again),
     Requirement(None, "unmet_authentication_requirements", second_factor.out_of_reach),
     Requirement(FACTOR, "login_required", second_factor.due),
     Requirement(ENROL, "interaction_required", second_factor.lacking),

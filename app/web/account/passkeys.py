@@ -11,6 +11,7 @@ from app.web import errors, pages
 from app.web.account import factors, shell
 from app.web.account.forms import ID, PasskeysForm
 from app.web.account.shell import Visitor
+from app.web.factors import ADDED
 from app.web.page_forms import checked
 
 PAGE = "account_passkeys"
@@ -24,10 +25,12 @@ def register(app: Flask) -> None:
 
 
 def _related() -> Response:
-    """Where else this place's passkeys may be used (WebAuthn section 5.11); no such document without such a place."""
-    named = pages.tenant().settings.authentication.passkeys.related_origins
+    """Where else this host's passkeys may be used (WebAuthn section 5.11); no such document without such a place, and
+    none below the root of a host, where no browser asks."""
+    where = pages.tenant()
+    named = where.settings.authentication.passkeys.related_origins
     origins = [origin for origin in named if origin.startswith("https:")]
-    if not origins:
+    if where.path or not origins:
         raise NotFound
     response: Response = jsonify(origins=origins)
     return response
@@ -45,7 +48,6 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
     with pages.services().tenancy.session(found.where.id) as db:
         rows = authenticators.of_user(db, found.user.id, authenticators.PASSKEY)
         db.expunge_all()
-    methods = found.where.settings.authentication
     return shell.render(
         "account/passkeys.html",
         found,
@@ -53,7 +55,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         status,
         action=pages.url(PAGE + "_step"),
         rows=rows,
-        add=pages.url("account_factors_passkey") if "passkey" in methods.mfa.methods else "",
+        add=pages.url("account_factors_passkey") if ADDED["passkey"].is_offered(found.where) else "",
         notice=notice,
         fault=fault,
     )

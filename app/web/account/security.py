@@ -2,6 +2,7 @@
 
 from flask import Flask, Response
 
+from app.web import new_account
 from app.web.account import sections, shell
 
 
@@ -18,7 +19,11 @@ def _security() -> Response:
         "account/security.html",
         found,
         "/account/security",
-        sections=sections.present(sections.SECURITY),
+        sections=[
+            each
+            for each in sections.present(sections.SECURITY)
+            if each[0].path != "/account/password" or new_account.asks_for_password(found.where)
+        ],
         signed_in=found.session.auth_time,
         recent_seconds=found.where.settings.sessions.reauthenticate_for.get("security"),
     )

@@ -22,3 +22,5 @@ ADDED: dict[str, Adding] = {
     "sms": sms.ADDING,
     RECOVERY: recovery.ADDING,
 }
+FIRST: dict[str, Adding] = {"passkey": passkey.FIRST, "password": password.FIRST}
+"""What somebody adds to sign in with who came by a link and has nothing else, the best first."""

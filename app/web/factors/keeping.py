@@ -53,7 +53,10 @@ def _kept(
     turn, user, parts = enrolling.turn, enrolling.user, pages.services()
     where, data = turn.where, dict(turn.found.data)
     with parts.tenancy.session(where.id, write=True) as db:
-        codes = write(db, where, user, add, method, partial(event_of, turn, user))
+        # Codes stand in for what is shown second; for what somebody begins with nothing does.
+        codes = write(
+            db, where, user, add, method, partial(event_of, turn, user), with_codes=not enrolling.is_first
+        )
     if codes:
         data[engine.RECOVERY_CODES] = sealed(turn, CODES, " ".join(codes))
     for name in (SECRET, NUMBER):
@@ -70,13 +73,15 @@ def write(
     add: Callable[[Session], tuple[str, str]],
     method: assurance.Method,
     event: Callable[..., Event],
+    *,
+    with_codes: bool = True,
 ) -> list[str]:
     """Write a factor, the record of it, which `event` makes, and a mail. Gives new recovery codes where the person had
     none."""
     target, name = add(db)
     audit.record(db, event("factor.added", method=method.id, name=name, target=target))
     codes: list[str] = []
-    if not authenticators.recovery_codes_left(db, user.id):
+    if with_codes and not authenticators.recovery_codes_left(db, user.id):
         codes = new_codes(db, user, event)
     tell(db, where, user, name or method.id, added=True)
     return codes

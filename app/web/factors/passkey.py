@@ -3,6 +3,7 @@
 Signing in with one is a part of `web.sign_in`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response
@@ -53,21 +54,21 @@ def _shown(turn: Turn, user: User) -> dict[str, Any]:
         return {"options": passkey.request_options(turn.where, challenge, rows)}
 
 
-def creation_options(turn: Turn, user: User) -> str:
-    """What the browser is asked to make."""
+def creation_options(turn: Turn, user: User, *, alone: bool = False) -> str:
+    """What the browser is asked to make; `alone`: it is all somebody signs in with."""
     challenge = _challenges().make(turn.where.id, turn.found.id, passkey.ENROL)
     with pages.services().tenancy.session(turn.where.id) as db:
         rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
-        return passkey.creation_options(turn.where, challenge, user, _handle(user), rows)
+        return passkey.creation_options(turn.where, challenge, user, _handle(user), rows, alone=alone)
 
 
-def made(turn: Turn, user: User, answer: str) -> New:
+def made(turn: Turn, user: User, answer: str, *, alone: bool = False) -> New:
     """The passkey that was made. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.compromised`,
     `passkey.expired`."""
     challenge = _challenges().take(turn.where.id, turn.found.id, passkey.ENROL)
     if challenge is None:
         raise Problem("passkey.expired", "That took too long. Try again.")
-    return passkey.check_new(turn.where, challenge, answer, _handle(user), _trust())
+    return passkey.check_new(turn.where, challenge, answer, _handle(user), _trust(), alone=alone)
 
 
 def keep(db: Session, user: User, new: New, name: str) -> Authenticator:
@@ -167,13 +168,14 @@ def _challenges() -> passkey.Challenges:
 
 
 def _values(enrolling: Enrolling) -> tuple[dict[str, Any], Turn]:
-    return {"options": creation_options(enrolling.turn, enrolling.user)}, enrolling.turn
+    options = creation_options(enrolling.turn, enrolling.user, alone=enrolling.is_first)
+    return {"options": options}, enrolling.turn
 
 
 def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
     user = enrolling.user
     try:
-        new = made(enrolling.turn, user, form.credential.data or "")
+        new = made(enrolling.turn, user, form.credential.data or "", alone=enrolling.is_first)
 
         def add(db: Session) -> tuple[str, str]:
             row = keep(db, user, new, authenticators.named(form.name.data or _("Passkey")))
@@ -198,7 +200,9 @@ ASKING = Asking(later("A passkey"), "passkey", _shown, verify)
 ADDING = Adding(
     later("Passkey"),
     later("Your device's lock, or a security key. Nobody can trick you out of it."),
-    lambda where: WAY in where.settings.authentication.mfa.methods,
+    later("Add a passkey"),
+    lambda where: WAY in (*where.settings.authentication.methods, *where.settings.authentication.mfa.methods),
     _values,
     _take,
 )
+FIRST = replace(ADDING, is_offered=is_offered)

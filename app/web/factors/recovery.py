@@ -66,5 +66,10 @@ def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
 
 ASKING = Asking(later("A recovery code"), "recovery", _left, _verify)
 ADDING = Adding(
-    later("Recovery codes"), later("For the day you lose your phone."), lambda where: True, _values, _take
+    later("Recovery codes"),
+    later("For the day you lose your phone."),
+    later("Make new recovery codes"),
+    lambda where: True,
+    _values,
+    _take,
 )

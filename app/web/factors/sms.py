@@ -68,7 +68,9 @@ def _number(turn: Turn, user: User) -> str | None:
 
 def _values(enrolling: Enrolling) -> tuple[dict[str, Any], Turn]:
     number = enrolling.turn.found.data.get(keeping.NUMBER, "")
-    return {"number": "" if request.args.get("other") else number}, enrolling.turn
+    # Of a number that was just typed and refused the page speaks, not of the one before it.
+    is_other = request.args.get("other") or request.form.get("answer") == "send"
+    return {"number": "" if is_other else number, "typed": request.form.get("number", "")}, enrolling.turn
 
 
 def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
@@ -107,6 +109,7 @@ ASKING = Asking(later("Code by text message"), "sent", _shown, _verify, _send)
 ADDING = Adding(
     later("Text message"),
     later("A code sent to your phone. Anybody who takes over your number gets it."),
+    later("Add a telephone number"),
     lambda where: "sms" in where.settings.authentication.mfa.methods and pages.services().sms.is_on,
     _values,
     _take,

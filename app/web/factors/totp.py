@@ -72,6 +72,7 @@ ASKING = Asking(later("Code of your authenticator app"), "code", nothing, _verif
 ADDING = Adding(
     UNNAMED,
     later("Six digits from an app on your phone."),
+    later("Add an authenticator app"),
     lambda where: "totp" in where.settings.authentication.mfa.methods,
     _values,
     _take,

@@ -44,6 +44,8 @@ class Enrolling:
     """What they showed so far."""
     wanted: str | None
     """What they came for, where nothing demands it."""
+    is_first: bool = False
+    """It is what they sign in with from now on: they came by a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Adding:
 
     label: str
     says: str
+    title: str
+    """The heading of its page."""
     is_offered: Callable[[TenantContext], bool]
     values: Callable[[Enrolling], tuple[dict[str, Any], Turn]]
     """What that part shows; may change the turn."""

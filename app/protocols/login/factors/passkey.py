@@ -69,6 +69,8 @@ class Known:
     user_id: str
     counter: int
     method: Method
+    changed: dict[str, Any] | None
+    """What is kept of it from now on, where that is something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,18 @@ def request_options(tenant: TenantContext, challenge: bytes, rows: Sequence[Auth
 
 
 def creation_options(
-    tenant: TenantContext, challenge: bytes, user: User, handle: bytes, rows: Sequence[Authenticator]
+    tenant: TenantContext,
+    challenge: bytes,
+    user: User,
+    handle: bytes,
+    rows: Sequence[Authenticator],
+    *,
+    alone: bool = False,
 ) -> str:
-    """What the browser is asked to make, as JSON; not on an authenticator that holds one of `rows`."""
+    """What the browser is asked to make, as JSON; not on an authenticator that holds one of `rows`.
+
+    One that is all somebody has, `alone`, verifies its user: it takes the place of a password.
+    """
     settings = tenant.settings.authentication.passkeys
     name = user.claims.get("name")
     return options_to_json(
@@ -142,7 +153,8 @@ def creation_options(
                 "none" if settings.attestation == "none" else "direct"
             ),
             authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_verification(tenant)
+                resident_key=ResidentKeyRequirement.REQUIRED,
+                user_verification=_verification(tenant, alone=alone),
             ),
             exclude_credentials=[_descriptor(row) for row in rows],
             supported_pub_key_algs=list(ALGORITHMS),
@@ -156,7 +168,13 @@ def handle_of(pepper: bytes, user: User) -> bytes:
 
 
 def check_new(
-    tenant: TenantContext, challenge: bytes, answer: str, handle: bytes, trust: AttestationTrust
+    tenant: TenantContext,
+    challenge: bytes,
+    answer: str,
+    handle: bytes,
+    trust: AttestationTrust,
+    *,
+    alone: bool = False,
 ) -> New:
     """The passkey of an answer. Raises `Problem`: `passkey.invalid`, `passkey.not_allowed`, `passkey.compromised`."""
     settings = tenant.settings.authentication.passkeys
@@ -167,7 +185,8 @@ def check_new(
             expected_challenge=challenge,
             expected_rp_id=rp_id(tenant),
             expected_origin=origins(tenant),
-            require_user_verification=settings.user_verification == "required",
+            require_user_verification=_verification(tenant, alone=alone)
+            is UserVerificationRequirement.REQUIRED,
             supported_pub_key_algs=list(ALGORITHMS),
             pem_root_certs_bytes_by_fmt=attestation.roots_by_format(trust),
         )
@@ -197,6 +216,7 @@ def check_new(
             "transports": transports,
             "synced": synced,
             "backed_up": found.credential_backed_up,
+            "verifies": found.user_verified,
         },
         assurance.passkey(synced=synced, verified=found.user_verified),
     )
@@ -246,8 +266,21 @@ def check(
     counter = found.new_sign_count
     if (counter or row.counter) and counter <= row.counter:
         raise Problem("passkey.cloned", "This passkey was not accepted.", detail="the counter went back")
-    method = assurance.passkey(synced=bool(row.data.get("synced")), verified=found.user_verified)
-    return Known(row.id, row.user_id, counter, method)
+    if names_itself and row.data.get("verifies") and not found.user_verified:
+        # It can ask for a PIN or a finger, and browsers let it: whoever does without is not known to be its owner.
+        raise Problem(
+            "passkey.unverified", "This passkey was not accepted.", detail="its user was not verified"
+        )
+    synced = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+    if synced != bool(row.data.get("synced")):
+        # Steps 17 to 19: a key that one device keeps does not become one that goes elsewhere, nor the other way round.
+        raise Problem(
+            "passkey.invalid", "This passkey was not accepted.", detail="backup eligibility changed"
+        )
+    verifies = found.user_verified or bool(row.data.get("verifies"))
+    kept = {**row.data, "backed_up": found.credential_backed_up, "verifies": verifies}
+    method = assurance.passkey(synced=synced, verified=found.user_verified)
+    return Known(row.id, row.user_id, counter, method, None if kept == row.data else kept)
 
 
 def used(db: Session, known: Known) -> None:
@@ -256,14 +289,19 @@ def used(db: Session, known: Known) -> None:
         authenticators.was_used(db, known.row_id)
     elif not authenticators.use_step(db, known.row_id, known.counter):
         raise Problem("passkey.cloned", "This passkey was not accepted.", detail="the counter went back")
+    if known.changed is not None:
+        authenticators.describe(db, known.row_id, known.changed)
 
 
 def _descriptor(row: Authenticator) -> PublicKeyCredentialDescriptor:
     return PublicKeyCredentialDescriptor(id=unb64url(row.lookup or ""))
 
 
-def _verification(tenant: TenantContext) -> UserVerificationRequirement:
-    return UserVerificationRequirement(tenant.settings.authentication.passkeys.user_verification)
+def _verification(tenant: TenantContext, *, alone: bool = False) -> UserVerificationRequirement:
+    said = UserVerificationRequirement(tenant.settings.authentication.passkeys.user_verification)
+    # Who says that it is not wanted has it nowhere.
+    is_raised = alone and said is UserVerificationRequirement.PREFERRED
+    return UserVerificationRequirement.REQUIRED if is_raised else said
 
 
 def _key(tenant_id: str, interaction_id: str, purpose: str) -> Key:
