@@ -438,3 +438,17 @@ def test_a_sign_in_begun_with_the_former_password_goes_nowhere(
         page = thief.step(waiting, step="terms", answer="agree", agreed="1", version="1")
         assert 'id="sign-in"' in page.text
         assert 'id="sign-in"' in thief.http.get("/account").text
+
+
+def test_a_new_password_signs_applications_out_that_stay_signed_in(
+    alice: Person, services: Services, tenant: TenantContext
+) -> None:
+    """Whoever has an offline grant had the account: the owner who sets another password wants them out."""
+    thief = Person(Browser(alice.http.app, tenant))
+    stolen = thief.tokens(scope="openid offline_access")["refresh_token"]
+    _changes_the_password(alice)
+    form = {"grant_type": "refresh_token", "refresh_token": stolen, "client_id": "app"}
+    answer = thief.http.post("/token", form=form)
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert answer.json["error"] == "invalid_grant"
