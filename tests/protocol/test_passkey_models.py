@@ -182,7 +182,9 @@ def test_a_model_taken_off_the_list_signs_nobody_in(
     assert refused.status_code == 401
     assert "Sign in another way" in refused.text
     assert reasons(services, tenant) == ["passkey.not_allowed"]
+    assert "Not accepted here any more" in holder.http.get("/account/passkeys").text
     settings(settle, attestation="verified", allowed_aaguids=[str(MODEL), str(OTHER)])
+    assert "Not accepted here any more" not in holder.http.get("/account/passkeys").text
     assert 'id="allow"' in show(holder.http, key).text
 
 

@@ -143,14 +143,14 @@ def removed(db: Session, where: TenantContext, user: User, access: Access, targe
     """The same, which is yet to be put on record."""
     row = authenticators.remove(db, user.id, target)
     mfa = where.settings.authentication.mfa
-    left = _that_count(where, authenticators.of_user(db, user.id))
+    left = that_count(where, authenticators.of_user(db, user.id))
     is_required = mfa.required == "all" or (
         mfa.required == "roles" and not access.roles.isdisjoint(mfa.roles)
     )
     if is_required and not left:
         raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
     # A passkey that is not accepted is no way in: to take it away takes none.
-    if row.kind == authenticators.PASSKEY and _that_count(where, [row]):
+    if row.kind == authenticators.PASSKEY and that_count(where, [row]):
         held = replace(authenticators.holdings(db, user), passkeys=sum(r.kind == row.kind for r in left))
         if not authenticators.can_sign_in(held, where.settings.authentication.methods):
             raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
@@ -158,7 +158,8 @@ def removed(db: Session, where: TenantContext, user: User, access: Access, targe
     return row
 
 
-def _that_count(where: TenantContext, rows: Iterable[Authenticator]) -> list[Authenticator]:
+def that_count(where: TenantContext, rows: Iterable[Authenticator]) -> list[Authenticator]:
+    """Those of some authenticators that are accepted here."""
     passkeys = where.settings.authentication.passkeys
     return passkey_models.accepted(passkeys, rows, pages.services().attestation_trust.report_on)
 

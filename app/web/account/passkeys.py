@@ -48,6 +48,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
     with pages.services().tenancy.session(found.where.id) as db:
         rows = authenticators.of_user(db, found.user.id, authenticators.PASSKEY)
         db.expunge_all()
+    counted = {row.id for row in factors.that_count(found.where, rows)}
     return shell.render(
         "account/passkeys.html",
         found,
@@ -55,6 +56,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         status,
         action=pages.url(PAGE + "_step"),
         rows=rows,
+        refused={row.id for row in rows} - counted,
         add=pages.url("account_factors_passkey") if ADDED["passkey"].is_offered(found.where) else "",
         notice=notice,
         fault=fault,
