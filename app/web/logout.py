@@ -163,6 +163,13 @@ def _leave(
     # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
     if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
         pages.cookies().put(where, None)
+def farewell(where: TenantContext, took_part: Sequence[Part]) -> Response:
+    """The page that says so, after a form of ours ended sessions; applications that took part sign out in its
+    frames."""
+    frames = frontchannel_logout.frames(where, pages.services().clients, took_part)
+    return _leave(where, LogoutRequest(), frames, after_post=True)
+
+
     target = asked.target()
     if target is not None:
         onward = Redirection(target)

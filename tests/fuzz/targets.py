@@ -59,6 +59,7 @@ PARAMETERS: Mapping[str, st.SearchStrategy[Value]] = {
     "days": values.numbers(),
     "display": st.sampled_from(["page", "popup", "touch", "wap", "tv"]),
     "done": st.sampled_from(["withdrawn", "signed-out", "x"]),
+    "everywhere": st.sampled_from(["true", "false", "TRUE", "1"]),
     "email": st.sampled_from(
         ["a@example.com", "a@", "@", "a@b@c", "é@é.example", "a" * 400 + "@example.com"]
     ),
@@ -507,6 +508,14 @@ TARGETS: tuple[Target, ...] = (
         {"csrf_token": Fresh("csrf"), "step": "end-others"},
         setting=_signed_in,
     ),
+    Target(
+        "account_sessions_step",
+        ("POST",),
+        "/account/sessions",
+        ("session", *PAGE_FORM),
+        {"csrf_token": Fresh("csrf"), "step": "end-all"},
+        setting=_signed_in,
+    ),
     Target("account_factors", ("GET",), "/account/factors", ("done",), setting=_signed_in),
     Target(
         "account_factors_step",
@@ -849,7 +858,7 @@ TARGETS: tuple[Target, ...] = (
     Target("api.new_recovery_codes", ("POST",), "/api/v1/me/recovery-codes", bearer=True, status=409),
     Target("api.my_sessions", ("GET",), "/api/v1/me/sessions", bearer=True),
     Target("api.end_my_session", ("DELETE",), "/api/v1/me/sessions/{}", bearer=True, setting=_other_session),
-    Target("api.end_my_other_sessions", ("DELETE",), "/api/v1/me/sessions", bearer=True),
+    Target("api.end_my_other_sessions", ("DELETE",), "/api/v1/me/sessions", ("everywhere",), bearer=True),
     Target("api.my_grants", ("GET",), "/api/v1/me/grants", bearer=True),
     Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_consent),
     Target("api.withdraw_my_grant", ("DELETE",), "/api/v1/me/grants/{}", bearer=True, setting=_lasting_grant),

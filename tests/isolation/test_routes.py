@@ -484,7 +484,12 @@ def end_session(world: World) -> list[TestResponse]:
     answer = world.b.http.post("/account/sessions", form=form)
     assert answer.status_code == 404
     assert world.is_signed_in_at_a()
-    return [answer, *forged("/account/sessions", {"step": "end-others"})(world)]
+    found = [answer]
+    for step in ("end-others", "end-all"):
+        found += forged("/account/sessions", {"step": step})(world)
+    assert world.is_signed_in_at_a()
+    assert stays_signed_in(world)
+    return found
 
 
 def remove_factor(world: World) -> list[TestResponse]:
@@ -600,6 +605,14 @@ def api(
         return [stolen, answer]
 
     return ask
+
+
+def end_sessions_by_api(world: World) -> list[TestResponse]:
+    """Everywhere is everywhere in one tenant."""
+    found = api("/api/v1/me/sessions", "DELETE")(world)
+    found += api("/api/v1/me/sessions?everywhere=true", "DELETE")(world)
+    assert stays_signed_in(world)
+    return found
 
 
 def withdraw_by_api(world: World) -> list[TestResponse]:
@@ -850,7 +863,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "api.new_recovery_codes": api("/api/v1/me/recovery-codes", "POST", expected=(409,)),
     "api.my_sessions": api("/api/v1/me/sessions"),
     "api.end_my_session": api("/api/v1/me/sessions/<session>", "DELETE", expected=(404,)),
-    "api.end_my_other_sessions": api("/api/v1/me/sessions", "DELETE"),
+    "api.end_my_other_sessions": end_sessions_by_api,
     "api.my_grants": api("/api/v1/me/grants"),
     "api.withdraw_my_grant": withdraw_by_api,
     "api.tenant": api("/api/v1/tenant"),

@@ -183,10 +183,44 @@ def test_sessions_are_listed_in_words_and_ended(mine: Mine) -> None:
 def test_all_other_sessions_end_together_and_this_one_stays(mine: Mine) -> None:
     for _ in range(2):
         mine.services.sessions.start(mine.tenant, mine.user_id, 0, amr=("pwd",))
-    assert mine.call("DELETE", "/me/sessions").json == {"ended": 2}
+    assert mine.call("DELETE", "/me/sessions").json == {"ended": 2, "signed_out": 0}
     assert [session["id"] for session in mine.call("GET", "/me/sessions").json["sessions"]] == [
         mine.session.sid
     ]
+
+
+def test_signing_out_everywhere_leaves_nothing(mine: Mine) -> None:
+    """Not this session, no application of the tenant's own, and none somebody allowed: that stays allowed."""
+    own, kept = lasting(mine)
+    client = mine.side.client(scope="openid offline_access", client_name="Notes")
+    tokens = mine.side.tokens(client, mine.user_id, "openid offline_access")
+    _, other = mine.services.sessions.start(mine.tenant, mine.user_id, 0, amr=("pwd",))
+    neighbour, theirs = lasting(mine, mine.side.user())
+    problem(mine.call("DELETE", "/me/sessions?everywhere=maybe"), 400, "request.invalid")
+    assert mine.side.introspect(own, kept["access_token"])["active"] is True
+    answer = mine.call("DELETE", "/me/sessions?everywhere=true")
+    assert answer.json == {"ended": 2, "signed_out": 2}
+    assert mine.services.sessions.of_user(mine.tenant, mine.user_id) == []
+    assert mine.services.sessions.get(mine.tenant, other) is None
+    for party, held in ((own, kept), (client, tokens)):
+        assert mine.side.refresh(party, held["refresh_token"]).json["error"] == "invalid_grant"
+        assert mine.side.introspect(party, held["access_token"]) == {"active": False}
+    assert mine.call("GET", "/me/grants").status_code == 401
+    assert mine.side.refresh(neighbour, theirs["refresh_token"]).status_code == 200
+    assert len(mine.events("session.revoked")) == 2
+    found = {event["data"]["application"] for event in mine.events("grant.revoked")}
+    assert found == {own.client_id, client.client_id}
+    with mine.services.tenancy.session(mine.tenant.id) as session:
+        consent = session.query(Consent).filter_by(user_id=mine.user_id, client_id=client.client_id).one()
+        assert consent.withdrawn_at is None
+
+
+def test_a_code_nobody_redeemed_yet_is_worth_nothing_once_signed_out_everywhere(mine: Mine) -> None:
+    """The thief may be between the two steps."""
+    client = mine.side.client(scope="openid offline_access", first_party=True)
+    code = mine.side.code(client, mine.user_id, "openid offline_access", consented=False)
+    assert mine.call("DELETE", "/me/sessions?everywhere=true").json["signed_out"] == 1
+    assert mine.side.post("/token", code.form(), client).json["error"] == "invalid_grant"
 
 
 def test_the_session_of_somebody_else_is_unknown(mine: Mine) -> None:

@@ -275,6 +275,32 @@ def test_an_application_is_signed_out_everywhere_at_once(alice: Person, own: str
     assert alice.http.post("/account/applications", form=both).status_code == 400
 
 
+def test_signing_out_everywhere_ends_this_browser_too(
+    alice: Person, own: str, services: Services, tenant: TenantContext
+) -> None:
+    notes = alice.tokens(scope="openid offline_access")
+    held = [
+        stay_signed_in(alice),
+        {"grant_type": "refresh_token", "refresh_token": notes["refresh_token"], "client_id": "app"},
+    ]
+    elsewhere = Person(Http(alice.http.app, tenant))
+    elsewhere.through()
+    page = alice.http.get("/account/sessions")
+    assert alice.http.post("/account/sessions", form={"step": "end-all"}).status_code in (400, 403)
+    answer = alice.http.post("/account/sessions", form={"csrf_token": token_of(page), "step": "end-all"})
+    assert answer.status_code == 200
+    assert "You are signed out" in answer.text
+    for http in (alice.http, elsewhere.http):
+        assert 'id="sign-in"' in alice.follow(http.get("/account/sessions")).text
+    assert [alice.http.post("/token", form=one).json["error"] for one in held] == ["invalid_grant"] * 2
+    with services.tenancy.session(tenant.id) as session:
+        assert len(outbox_rows.events(session, "session.revoked")) == 2
+        revoked = {event["data"]["application"] for event in outbox_rows.events(session, "grant.revoked")}
+    assert revoked == {"own", "app"}
+    alice.through()
+    assert "Notes" in alice.http.get("/account/applications").text
+
+
 def test_where_an_application_stays_signed_in_is_its_persons_alone(
     alice: Person, own: str, services: Services, tenant: TenantContext
 ) -> None:

@@ -30,7 +30,7 @@ class PasskeysForm(PageForm):
 
 
 class SessionsForm(PageForm):
-    """Ending sessions: the one named, or all others."""
+    """Ending sessions: the one named, all others, or everything."""
 
     session = _text()
 

@@ -10,7 +10,7 @@ from app.domain import one_time_links, session_views
 from app.domain.session_views import SessionView
 from app.domain.sessions import BrowserSession
 from app.infra import audit
-from app.web import browser, errors, i18n, pages
+from app.web import browser, errors, everywhere, i18n, logout, pages
 from app.web.account import shell
 from app.web.account.forms import ID, SessionsForm
 from app.web.account.shell import Visitor
@@ -67,6 +67,8 @@ def _end() -> Response:
     if isinstance(found, Response):
         return found
     step, parts = form.step.data, pages.services()
+    if step == "end-all":
+        return _end_all(found)
     if step == "end-others":
         mine = parts.sessions.of_user(found.where, found.user.id)
         end(found, [session for session in mine if session.sid != found.session.sid])
@@ -81,6 +83,14 @@ def _end() -> Response:
         raise NotFound
     end(found, [session])
     return pages.see_other(pages.url(PAGE, done="one"))
+
+
+def _end_all(found: Visitor) -> Response:
+    """Sign out everywhere, here too."""
+    where, sid = found.where, found.session.sid
+    done = everywhere.sign_out(where, found.user.id, asked_in=sid, event=found.event)
+    browser.forget(where, {sid, *(session.sid for session in done.sessions)})
+    return logout.farewell(where, done.took_part)
 
 
 def end(found: Visitor, sessions: Sequence[BrowserSession]) -> None:

@@ -36,6 +36,7 @@ from app.web.api.bodies import (
 )
 from app.web.api.me_bodies import (
     Ended,
+    EndQuery,
     FactorAdded,
     FactorBegin,
     FactorBegun,
@@ -397,9 +398,9 @@ ENDPOINTS: tuple[ApiEndpoint, ...] = (
         ACCOUNT_WRITE,
         None,
         me_sessions.end_others,
-        NoQuery,
+        EndQuery,
         Ended,
-        "End every session but the one the access token came of.",
+        "End every session but the one the access token came of, or sign out everywhere.",
     ),
     ApiEndpoint(
         "my_grants",

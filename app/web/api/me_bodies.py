@@ -149,10 +149,22 @@ class SessionList(Body):
     )
 
 
+class EndQuery(Body):
+    """What is to end."""
+
+    everywhere: Literal["true", "false"] = Field(
+        default="false",
+        description="`true`: the session of the access token too, and every application that stays signed in.",
+    )
+
+
 class Ended(Body):
     """How many sessions ended."""
 
     ended: int
+    signed_out: int = Field(
+        description="In how many places applications stayed signed in (`offline_access`) until now."
+    )
 
 
 class GrantView(Body):

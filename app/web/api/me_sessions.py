@@ -10,10 +10,10 @@ from app.domain.sessions import BrowserSession
 from app.infra import audit
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.web import i18n, pages
+from app.web import everywhere, i18n, pages
 from app.web.api.bearer import Caller
 from app.web.api.bodies import NoQuery
-from app.web.api.me_bodies import Ended, Removed, SessionItem, SessionList
+from app.web.api.me_bodies import Ended, EndQuery, Removed, SessionItem, SessionList
 
 
 def listed(caller: Caller, _query: NoQuery) -> SessionList:
@@ -54,12 +54,16 @@ def end(caller: Caller, _query: NoQuery, session_id: UUID) -> Removed:
     return Removed(id=found.sid)
 
 
-def end_others(caller: Caller, _query: NoQuery) -> Ended:
-    """End every session but the one the access token came of."""
+def end_others(caller: Caller, query: EndQuery) -> Ended:
+    """End every session but the one the access token came of, or sign out everywhere."""
+    if query.everywhere == "true":
+        sid = caller.token.claims.get("sid")
+        done = everywhere.sign_out(caller.tenant, caller.user.id, asked_in=sid, event=caller.event)
+        return Ended(ended=len(done.sessions), signed_out=len(done.grants))
     mine = pages.services().sessions.of_user(caller.tenant, caller.user.id)
     others = [session for session in mine if session.sid != caller.token.claims.get("sid")]
     _end(caller, others)
-    return Ended(ended=len(others))
+    return Ended(ended=len(others), signed_out=0)
 
 
 def _end(caller: Caller, sessions: Sequence[BrowserSession]) -> None:
