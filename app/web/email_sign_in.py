@@ -18,7 +18,7 @@ from app.domain.models import User
 from app.domain.tenants import TenantContext
 from app.infra import audit, page_slots
 from app.kernel.secrets import lookup_hash
-from app.protocols.login.factors import sent_codes
+from app.protocols.login.factors import failures, sent_codes
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.sent_codes import EMAIL_LIMITS
 from app.protocols.login.interactions import Interactions
@@ -57,7 +57,10 @@ def ask(turn: Turn, login: str) -> dict[str, str] | Blocked:
     started, where, parts, made = time.monotonic(), turn.where, pages.services(), tries.codes()
     user = _whose(where, login)
     whom = user.id if user else "?" + lookup_hash(users.normalize(login[:_MAX_LOGIN]))
-    blocked = made.allow(where.id, whom, EMAIL_LIMITS, turn.terminal.origin)
+    # Where the owner was before they have messages of their own, which nobody elsewhere uses up.
+    is_theirs = user is not None and tries.knows(turn, user)
+    budget = f"{whom} {turn.terminal.device.id}" if is_theirs else whom
+    blocked = made.allow(where.id, budget, EMAIL_LIMITS, turn.terminal.origin)
     if blocked is not None:
         # Nobody's messages are counted like somebody's: this tells nothing, and costs no time of ours.
         return blocked
@@ -100,8 +103,10 @@ def take(turn: Turn, standing: Standing, form: PageForm) -> Response | Turn:
 def judge(turn: Turn, kept: dict[str, str], typed: str, *, kind: str = "code") -> Verified | Failed | Blocked:
     """One try with a code, or with the link. `kept` is what `ask` gave."""
     user = _by_id(turn.where, kept["whom"])
-    known = user is not None and turn.terminal.device.knows(user.id, user.password_changed_at)
-    attempt = tries.begin(turn, kept["whom"], user.email if user else None, WAY, known=known)
+    known = user is not None and tries.knows(turn, user)
+    attempt = tries.begin(
+        turn, kept["whom"], user.email if user else None, WAY, known=known, kind=failures.MAIL
+    )
     if isinstance(attempt, Blocked):
         return attempt
     subject = tries.codes().check(turn.where.id, turn.found.id, PURPOSE, typed, kind=kind)
@@ -131,7 +136,7 @@ def _open(interaction_id: str, token: str) -> Response:
     found = Interactions(pages.services().state).find(where.id, interaction_id)
     if stub is None or found is None or not found.is_for(stub.secret):
         errors.note("interaction.expired", "a link to sign in was opened in another browser, or too late")
-        return pages.page("login/email_elsewhere.html", opener=True)
+        return pages.page("login/email_elsewhere.html", opener=True, home=pages.url("start"))
     turn = Turn(where, found, stub, is_new=False)
     return pages.page(
         "login/email_here.html",

@@ -35,7 +35,7 @@ class Words:
 _WORDS = {
     400: Words(
         later("This request is not valid"),
-        later("The link or form that brought you here does not fit. Go back and try again."),
+        later("The link or form that brought you here does not work. Go back and try again."),
     ),
     401: Words(later("Sign in first"), later("This page is for people who are signed in."), "lock"),
     403: Words(later("This is not allowed"), later("You may not do this here."), "blocked", "danger"),
@@ -63,8 +63,21 @@ _WORDS = {
 }
 
 _CLIENT_ADVICE = later(
-    "Tell the people who run the application. The log of this server has more, under the reference."
+    "Go back to the application and start again there. If it stays, tell the people who run the application."
 )
+_WRONG_REQUEST = later("The application sent you here with a request that does not work.")
+_WRONG_RETURN = later("The application sent you here with a wrong return address.")
+_UNKNOWN_CLIENT = later("The application that sent you here is not known here.")
+_OLD_REQUEST = later("The request the application sent you here with has expired, or was answered already.")
+_LEADS = {
+    "client.unknown": _UNKNOWN_CLIENT,
+    "request.client_missing": _UNKNOWN_CLIENT,
+    "request.redirect_uri_missing": _WRONG_RETURN,
+    "request.redirect_uri_unregistered": _WRONG_RETURN,
+    "request_uri.spent": _OLD_REQUEST,
+    "request_uri.unknown": _OLD_REQUEST,
+}
+"""What a refused request says to a person, by its reason. The protocol's words are for who wrote the application."""
 
 
 def register(app: Flask) -> None:
@@ -77,13 +90,25 @@ def register(app: Flask) -> None:
 def refused_request(case: Case, detail: str) -> Response:
     """An authorization request that may not be answered to the client (RFC 6749 section 4.1.2.1)."""
     note(case.reason, detail or case.description)
-    return error_page(400, title="This request is not valid", text=case.description, advice=_CLIENT_ADVICE)
+    return error_page(400, text=_LEADS.get(case.reason, _WRONG_REQUEST), advice=_CLIENT_ADVICE, case=case)
 
 
 def error_page(
-    status: int, *, title: str = "", text: str = "", advice: str = "", home: str = "", home_label: str = ""
+    status: int,
+    *,
+    title: str = "",
+    text: str = "",
+    advice: str = "",
+    case: Case | None = None,
+    home: str = "",
+    home_label: str = "",
 ) -> Response:
-    """The page of a status, in its usual words or in those given: fixed English texts are translated here."""
+    """The page of a status, in its usual words or in those given: fixed English texts are translated here.
+
+    `case` is what an application's developers read, closed at first. Without `home` a tenant's start page is offered.
+    """
+    if not home and request.environ.get("watchword.tenant") is not None:
+        home, home_label = pages.url("start"), _("Go to the start page")
     words = _WORDS.get(status) or _WORDS[500 if status >= 500 else 400]
     return pages.page(
         "error.html",
@@ -94,6 +119,7 @@ def error_page(
         advice=_(advice) if advice else "",
         tone=words.tone,
         drawing=words.drawing,
+        case=case,
         home=home,
         home_label=home_label,
     )

@@ -29,6 +29,12 @@ ALL = "all"
 """The step that ends every session of this browser."""
 KIND = "logout"
 LIFETIME_SECONDS = 600
+_WRONG_REQUEST = later("The application sent you here with a sign-out request that does not work.")
+_LEADS = {
+    "logout.redirect_uri": later("The application sent you here with a wrong return address."),
+    "logout.redirect_uri_without_client": later("The application sent you here with a wrong return address."),
+}
+"""What a refused request says to a person, by its reason."""
 
 
 def register(app: Flask) -> None:
@@ -163,12 +169,13 @@ def _leave(
     # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
     if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
         pages.cookies().put(where, None)
+
+
 def farewell(where: TenantContext, took_part: Sequence[Part]) -> Response:
     """The page that says so, after a form of ours ended sessions; applications that took part sign out in its
     frames."""
     frames = frontchannel_logout.frames(where, pages.services().clients, took_part)
     return _leave(where, LogoutRequest(), frames, after_post=True)
-
 
     target = asked.target()
     if target is not None:
@@ -195,9 +202,10 @@ def _refused(case: Case) -> Response:
     errors.note(case.reason, case.description)
     return errors.error_page(
         400,
-        title=later("This sign-out link does not fit"),
-        text=case.description,
+        title=later("Signing out did not work"),
+        text=_LEADS.get(case.reason, _WRONG_REQUEST),
         advice=later("You are not signed out yet, if you were signed in."),
+        case=case,
         home=pages.url("sign_out"),
         home_label=_("Sign out here"),
     )

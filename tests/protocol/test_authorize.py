@@ -188,6 +188,41 @@ class TestShownHere:
             if isinstance(value, str):
                 assert value not in response.text
 
+    @pytest.mark.parametrize(
+        ("change", "lead", "detail", "reason"),
+        [
+            (
+                {"redirect_uri": "https://evil.example/cb"},
+                "with a wrong return address",
+                "This redirect_uri is not registered for the client.",
+                "request.redirect_uri_unregistered",
+            ),
+            (
+                {"client_id": "nobody"},
+                "is not known here",
+                "This client is not registered here.",
+                "client.unknown",
+            ),
+            (
+                {"request": "x", "request_uri": "urn:x"},
+                "with a request that does not work",
+                "A request has either request or request_uri, once.",
+                "request.two_sources",
+            ),
+        ],
+    )
+    def test_people_read_what_they_understand(
+        self, person: Person, change: dict[str, str], lead: str, detail: str, reason: str
+    ) -> None:
+        """The protocol's words and the reason code are for developers, behind a summary; there is a way on."""
+        page = person.http.get("/authorize", query={**request(), **change})
+        shown, _, closed = page.text.partition("<details")
+        assert lead in shown
+        assert detail not in shown
+        assert detail in closed
+        assert reason in closed
+        assert f'href="{person.http.tenant.path}/"' in closed
+
     def test_disabled_client(self, person: Person, services: Services, tenant: TenantContext) -> None:
         with services.tenancy.session(tenant.id, write=True) as session:
             session.scalars(select(Client).where(Client.client_id == "app")).one().disabled_at = clock.now()

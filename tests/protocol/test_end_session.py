@@ -108,6 +108,17 @@ def test_what_does_not_fit_redirects_nowhere(
     assert signed_in(person)
 
 
+def test_a_wrong_request_is_told_to_people_and_to_developers(person: Person) -> None:
+    person.through()
+    page = logout(person, post_logout_redirect_uri=AFTER)
+    shown, _, closed = page.text.partition("<details")
+    assert "wrong return address" in shown
+    assert "id_token_hint" not in shown
+    assert "A post_logout_redirect_uri needs an id_token_hint or a client_id." in closed
+    assert "logout.redirect_uri_without_client" in closed
+    assert 'href="' + person.http.tenant.path + '/sign-out"' in closed
+
+
 def test_uri_without_a_hint_asks_first(person: Person) -> None:
     """Section 2: with `client_id` the person confirms, then goes on to the registered URI."""
     person.through()

@@ -35,7 +35,7 @@ def _leave() -> Response:
     if isinstance(found, Response):
         return found
     if users.normalize(form.username.data or "") != users.normalize(found.user.username):
-        return _page(found, fault=_("This is not your user name."))
+        return _page(found, typed=form.username.data or "", fault=_("This is not your user name."))
     where, parts = found.where, pages.services()
     try:
         with parts.tenancy.session(where.id, write=True) as db:
@@ -56,7 +56,7 @@ def _leave() -> Response:
     except Problem as problem:
         if problem.code != "account.last_admin":
             raise
-        return _page(found, fault=_(problem.public), status=409)
+        return _page(found, typed=form.username.data or "", fault=_(problem.public), status=409)
     response = pages.page(
         "login/email_done.html",
         frames=frontchannel_logout.frames(where, parts.clients, took_part),
@@ -71,7 +71,7 @@ def _leave() -> Response:
     return response
 
 
-def _page(found: Visitor, *, fault: str = "", status: int = 400) -> Response:
+def _page(found: Visitor, *, typed: str = "", fault: str = "", status: int = 400) -> Response:
     return shell.render(
         "account/leave.html",
         found,
@@ -80,5 +80,6 @@ def _page(found: Visitor, *, fault: str = "", status: int = 400) -> Response:
         action=pages.url("account_leave_step"),
         username=found.user.username,
         days=found.where.settings.people.deletion_grace_days,
+        typed=typed,
         fault=fault,
     )
