@@ -163,20 +163,19 @@ def _end(where: TenantContext, sessions: Sequence[BrowserSession], asked: Logout
     return frontchannel_logout.frames(where, parts.clients, took_part)
 
 
-def _leave(
-    where: TenantContext, asked: LogoutRequest, frames: Sequence[str] = (), *, after_post: bool
-) -> Response:
-    # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
-    if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
-        pages.cookies().put(where, None)
-
-
 def farewell(where: TenantContext, took_part: Sequence[Part]) -> Response:
     """The page that says so, after a form of ours ended sessions; applications that took part sign out in its
     frames."""
     frames = frontchannel_logout.frames(where, pages.services().clients, took_part)
     return _leave(where, LogoutRequest(), frames, after_post=True)
 
+
+def _leave(
+    where: TenantContext, asked: LogoutRequest, frames: Sequence[str] = (), *, after_post: bool
+) -> Response:
+    # Another site's POST comes without the cookie (Lax): answering it with a deletion would sign people out for them.
+    if pages.cookies().read(where) is not None and oauth.current_session(where) is None:
+        pages.cookies().put(where, None)
     target = asked.target()
     if target is not None:
         onward = Redirection(target)
