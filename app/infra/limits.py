@@ -110,6 +110,10 @@ EMAIL_CHANGES = Limit("email_changes", 5, 3600)
 """Other addresses one person asks for, and confirmations sent again. `count`."""
 LOCKOUT_NOTICE = Limit("lockout_notice", 1, 86400)
 """Mails to one person that their account was locked. `count`."""
+SECOND_STEP_NOTICE = Limit("second_step_notice", 1, 86400)
+"""Mails to one person that their second step was guessed at, by whoever got past the first. `count`."""
+RECOVERY_NOTICE = Limit("recovery_notice", 10, 86400)
+"""Mails to one person that recovery codes were made, or one was used. `count`."""
 CODES_BY_MAIL = Limit("codes_by_mail", 5, 900)
 """Codes and links to sign in, sent by e-mail to one person. `count`."""
 CODES_BY_MAIL_DAY = Limit("codes_by_mail_day", 20, 86400)
@@ -164,6 +168,8 @@ LIMITS = (
     RESET_NETWORK,
     EMAIL_CHANGES,
     LOCKOUT_NOTICE,
+    SECOND_STEP_NOTICE,
+    RECOVERY_NOTICE,
     CODES_BY_MAIL,
     CODES_BY_MAIL_DAY,
     CODES_BY_TEXT,

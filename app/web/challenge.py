@@ -28,6 +28,7 @@ from app.web import (
     email_sign_in,
     granting,
     i18n,
+    lockout,
     login,
     oauth,
     pages,
@@ -165,11 +166,13 @@ def _take(seat: _Seat, standing: Standing, typed: Typed) -> _Tried:
     outcome, is_first = _try(seat, standing, way, typed)
     if outcome is None:
         return _Tried(seat)
+    before = standing.shown or standing.session
     if isinstance(outcome, Blocked):
+        if not is_first:
+            lockout.tell_of_second(seat.turn.where, outcome, way, before)
         return _Tried(seat, blocked=outcome)
     if isinstance(outcome, Failed):
         return _Tried(seat, {"failed": typed.factor})
-    before = standing.shown or standing.session
     if is_first or before is None:
         return _Tried(seat.changed(shown=turns.first(outcome), data={}))
     return _Tried(seat.changed(shown=turns.further(before, outcome)))

@@ -5,7 +5,7 @@ from flask_babel import gettext as _
 
 from app.protocols.login.engine import Need
 from app.protocols.login.factors.outcome import Blocked, Failed
-from app.web import errors, factors, pages, turns
+from app.web import errors, factors, lockout, pages, turns
 from app.web.factor_forms import FactorForm
 from app.web.factors import tries
 from app.web.factors.passkey import REFUSED_MODEL
@@ -56,6 +56,7 @@ def take(turn: Turn, standing: Standing, form: FactorForm) -> Response | Turn:
         )
     outcome = asking.verify(turn, user, _typed(form, way))
     if isinstance(outcome, Blocked):
+        lockout.tell_of_second(turn.where, outcome, way, before)
         return _blocked(turn, standing, way, outcome)
     if isinstance(outcome, Failed):
         errors.note(outcome.reason, "second factor refused")

@@ -345,6 +345,10 @@ def test_whoever_has_a_second_factor_has_to_have_shown_it(mine: Mine) -> None:
 def test_factors_are_renamed_and_removed_and_codes_made_anew(mine: Mine) -> None:
     factor_id, strangers = mine.add_factor(), mine.add_factor(mine.side.user())
     strong = strong_token(mine)
+    with mine.services.tenancy.session(mine.tenant.id, write=True) as session:
+        user = users.get(session, mine.user_id)
+        assert user is not None
+        users.set_email(user, "renamer@example.com")
     answer = mine.call("PATCH", f"/me/factors/{factor_id}", strong, json={"name": "Work phone"})
     assert answer.json["name"] == "Work phone"
     problem(
@@ -361,6 +365,9 @@ def test_factors_are_renamed_and_removed_and_codes_made_anew(mine: Mine) -> None
     assert mine.call("GET", "/me/factors").json["factors"] == []
     assert mine.call("GET", "/me/recovery-codes").json == {"left": 0}
     assert [event["data"]["name"] for event in mine.events("factor.removed")] == ["Work phone"]
+    assert [event["data"]["name"] for event in mine.events("factor.renamed")] == ["Work phone"]
+    told = [letter.subject for letter in mailbag.letters(mine.services, mine.tenant, "renamer@example.com")]
+    assert "New recovery codes were made" in told
 
 
 def test_the_only_way_in_stays(mine: Mine) -> None:

@@ -1,6 +1,7 @@
 """Guessing is slowed down: how long an account is paused, whom that keeps out, and who ends it."""
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,3 +168,37 @@ def test_a_reset_by_mail_gives_no_new_guesses_at_the_second_factor(
     page = thief.sign_in(thief.authorize())
     assert 'value="factor"' in page.text
     assert thief.second(page).status_code == 429
+
+
+def subjects(services: Services, tenant: TenantContext) -> list[str]:
+    return [letter.subject for letter in mailbag.letters(services, tenant, ALICE)]
+
+
+def test_whose_second_step_was_guessed_at_hears_once_that_the_password_is_known(
+    person: Person, services: Services, strict: TenantContext
+) -> None:
+    other = elsewhere(protected(person))
+    page = other.sign_in(other.authorize())
+    assert guess_second(other, page)[-1] == 429
+    assert other.second(page).status_code == 429
+    assert subjects(services, strict).count("Somebody knows your password") == 1
+    assert "set a new password" in mailbag.letters(services, strict, ALICE)[-1].text
+
+
+def test_recovery_codes_used_and_made_are_told(
+    person: Person, services: Services, strict: TenantContext
+) -> None:
+    """The first ones come with a factor, of which a mail tells already."""
+    other = elsewhere(protected(person))
+    told = ["A recovery code was used", "New recovery codes were made"]
+    assert not set(told) & set(subjects(services, strict))
+    page = other.sign_in(other.authorize())
+    assert 'id="allow"' in other.second(page, "recovery").text
+    assert subjects(services, strict)[-1:] == told[:1]
+    assert "left: 9" in mailbag.letters(services, strict, ALICE)[-1].text
+    page = person.http.get("/account/factors/recovery-codes")
+    found = re.search(r'action="([^"]*/interaction/[^"?]+)"', page.text)
+    assert found
+    person.at = found[1]
+    person.save_codes(person.step(page, step="enrol", way="recovery-codes"))
+    assert subjects(services, strict)[-1:] == told[1:]

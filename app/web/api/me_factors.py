@@ -17,6 +17,7 @@ from app.web.api.me_bodies import (
     RecoveryCodesLeft,
     Removed,
 )
+from app.web.factors import keeping
 
 
 def listed(caller: Caller, _query: NoQuery) -> FactorList:
@@ -35,6 +36,7 @@ def rename(caller: Caller, _query: NoQuery, body: FactorChange, factor_id: UUID)
     """Give one another name. Raises `Problem` (`factor.unknown`)."""
     with pages.services().tenancy.session(caller.tenant.id, write=True) as session:
         row = authenticators.rename(session, caller.user.id, str(factor_id), body.name)
+        audit.record(session, caller.event("factor.renamed", method=row.kind, name=row.name, target=row.id))
         session.flush()
         return FactorView.of(row)
 
@@ -65,4 +67,5 @@ def new_recovery_codes(caller: Caller, _query: NoQuery) -> RecoveryCodes:
             )
         codes = authenticators.new_recovery_codes(session, parts.deployment_secrets.pepper(), caller.user.id)
         audit.record(session, caller.event("recovery.generated", count=len(codes)))
+        keeping.tell_of_codes(session, caller.tenant, caller.user)
         return RecoveryCodes(codes=codes)

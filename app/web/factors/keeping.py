@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.domain import assurance, authenticators
 from app.domain.models import User
 from app.domain.tenants import TenantContext
-from app.infra import audit
+from app.infra import audit, limits
 from app.infra.audit import Event
 from app.kernel import clock
 from app.kernel.errors import Problem
@@ -105,6 +105,25 @@ def tell(db: Session, where: TenantContext, user: User, name: str, *, added: boo
             mails.language_of(user),
             added=added,
             name=name,
+            when=clock.now(),
+            link=mails.link(where, "account_factors"),
+        )
+
+
+def tell_of_codes(db: Session, where: TenantContext, user: User, *, used: bool = False) -> None:
+    """Write to somebody that recovery codes were made, or one was `used`, where mail can reach them."""
+    parts = pages.services()
+    if not user.email or not parts.mailer.can_send:
+        return
+    if parts.state.execute(limits.RECOVERY_NOTICE.count(where.id, user.id)).ok:
+        mails.send(
+            db,
+            where,
+            "recovery_codes",
+            user.email,
+            mails.language_of(user),
+            used=used,
+            left=authenticators.recovery_codes_left(db, user.id),
             when=clock.now(),
             link=mails.link(where, "account_factors"),
         )

@@ -40,6 +40,7 @@ def _verify(turn: Turn, user: User, typed: str) -> Outcome:
                 data={"left": authenticators.recovery_codes_left(db, user.id)},
             )
             audit.record(db, event)
+            keeping.tell_of_codes(db, turn.where, user, used=True)
     return tries.end(attempt, reason, user, assurance.RECOVERY)
 
 
@@ -58,6 +59,7 @@ def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
         if not authenticators.holdings(db, user).second_factors:
             return _("Recovery codes stand in for a second step. Add one first.")
         codes = keeping.new_codes(db, user, partial(keeping.event_of, turn, user))
+        keeping.tell_of_codes(db, turn.where, user)
     waiting = keeping.sealed(turn, keeping.CODES, " ".join(codes))
     return turns.change(
         turn, data={**turn.found.data, engine.RECOVERY_CODES: waiting, engine.ENROL: standings.DONE}

@@ -27,6 +27,9 @@ VALUES = {
     "ip": "192.0.2.1",
     "name": "Key <b>ring</b>",
     "added": True,
+    "by_password": True,
+    "used": True,
+    "left": 9,
 }
 HOSTILE = '<script>alert(1)</script> {{ 7*7 }} & "Co"'
 
