@@ -157,8 +157,9 @@ class ClientMetadata(BaseModel):
     """What tokens are for when the client names no `resource`."""
     allowed_groups: list[str] = []
     """Only members of one of these groups may use the client; empty: everybody of the tenant."""
-    require_mfa: bool = False
-    """Whether people show a second factor to use it, whatever the tenant demands of them."""
+    require_mfa: bool | Literal["always"] = False
+    """Whether people show a second factor to use it, whatever the tenant demands of them; `always`: in a browser they
+    trusted, too."""
     first_party: bool = False
     """The tenant's own application: people are not asked for consent."""
     authorization_challenge: bool = False

@@ -215,6 +215,7 @@ def ask(
             client_demands=client is not None and bool(client.metadata.get("require_mfa")),
             protects=visit.protects,
             wants=_still_wanted(visit, found),
+            client_trusts_no_device=client is not None and client.metadata.get("require_mfa") == "always",
             codes_unseen=found is not None and engine.RECOVERY_CODES in found.data,
             came_by_link=person is not None and _came_by_link(shown),
         )

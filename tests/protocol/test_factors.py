@@ -334,6 +334,19 @@ class TestTrustedBrowsers:
         assert len(events(services, tenant, "device.trusted")) == 1
         assert len(events(services, tenant, "device.forgotten")) == 1
 
+    @pytest.mark.parametrize(("demanded", "is_asked"), [(True, False), ("always", True)])
+    def test_a_client_may_let_none_through(
+        self, person: Person, services: Services, tenant: TenantContext, demanded: Any, is_asked: bool
+    ) -> None:
+        new_public_client(services, tenant, "vault", require_mfa=demanded)
+        other = with_one_factor(protected(person))
+        page = other.authorize("vault")
+        assert ('value="factor"' in page.text) is is_asked
+        if is_asked:
+            page = other.second(page, "recovery")
+        assert 'id="allow"' in page.text
+        assert ("mfa" in claims_of(_redeem(other, page, "vault"))["amr"]) is is_asked
+
     def test_for_one_person_in_one_browser(self, person: Person) -> None:
         other = elsewhere(protected(person))
         other.second(other.sign_in(other.authorize()), trust="yes")
@@ -490,7 +503,7 @@ def with_one_factor(person: Person) -> Person:
     return other
 
 
-def _redeem(person: Person, page: "TestResponse") -> dict[str, Any]:
+def _redeem(person: Person, page: "TestResponse", client_id: str = "app") -> dict[str, Any]:
     from tests.protocol.browserless import REDIRECT_URI, VERIFIER
 
     if 'id="allow"' in page.text:
@@ -498,7 +511,7 @@ def _redeem(person: Person, page: "TestResponse") -> dict[str, Any]:
     form = {
         "grant_type": "authorization_code",
         "code": answer_of(page).parameters["code"],
-        "client_id": "app",
+        "client_id": client_id,
         "redirect_uri": REDIRECT_URI,
         "code_verifier": VERIFIER,
     }

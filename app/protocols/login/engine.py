@@ -169,6 +169,8 @@ class Situation:
     """The strength of authentication the request asks for."""
     client_demands: bool = False
     """The client demands a second factor of everybody."""
+    client_trusts_no_device: bool = False
+    """And in a browser the person trusted, too."""
     protects: bool = False
     """What the person came for changes how they sign in."""
     wants: str | None = None

@@ -45,7 +45,8 @@ def more(now: "Situation") -> More | None:
     reason = _reason(now, now.person)
     if reason is None or (not now.protects and now.facts.trusts_device()):
         return None
-    return More(TWO_FACTOR, reason)
+    trust_counts = not (now.protects or now.client_trusts_no_device)
+    return None if trust_counts and now.facts.trusts_device() else More(TWO_FACTOR, reason)
 
 
 def options(now: "Situation", wanted: More) -> tuple[str, ...]:
