@@ -65,3 +65,10 @@ for (const form of all("form[data-passkey]")) {
   });
   autofill();
 }
+
+// Tells whoever keeps the passkeys which of them are good, where the browser can: what is gone here is not offered again.
+const SIGNALS = ["signalAllAcceptedCredentials", "signalCurrentUserDetails", "signalUnknownCredential"];
+for (const { dataset } of all("[data-passkey-signals]")) {
+  const told = JSON.parse(dataset.passkeySignals);
+  for (const name of SIGNALS) if (told[name]) PublicKeyCredential[name]?.(told[name]).catch(() => {});
+}

@@ -77,7 +77,9 @@ def _by_passkey(turn: Turn, answer: str) -> Response | Turn:
         errors.note(outcome.reason, "sign-in by passkey failed")
         is_refused = outcome.reason in (passkey_models.NOT_ALLOWED, passkey_models.COMPROMISED)
         fault = _(passkey.REFUSED_MODEL if is_refused else NO_PASSKEY)
-        return page(turn, username="", fault=fault, status=401)
+        is_unknown = outcome.reason == "passkey.unknown"
+        signals = passkey.unknown_signals(turn.where, answer) if is_unknown else ""
+        return page(turn, username="", fault=fault, signals=signals, status=401)
     return turns.shows(turn, outcome)
 
 
@@ -89,10 +91,11 @@ def page(
     username: str | None = None,
     fault: str = "",
     is_wrong: bool = False,
+    signals: str = "",
     status: int = 200,
 ) -> Response:
     """The form. `reason` says why somebody who is signed in sees it; `user` is who that is;
-    `is_wrong` whether the fault lies in what was typed."""
+    `is_wrong` whether the fault lies in what was typed; `signals` what the browser is told of a passkey."""
     asked, client = turn.asked, turn.client
     if reason == "prompt.login" and asked and "select_account" in asked.prompt:
         reason = "prompt.select_account"
@@ -113,6 +116,7 @@ def page(
         why=_(_WHY[reason]) if reason in _WHY else "",
         fault=fault,
         is_wrong=is_wrong,
+        signals=signals,
         username=username,
         can_cancel=asked is not None,
         has_password="password" in turn.where.settings.authentication.methods,

@@ -1,7 +1,8 @@
 """Passkeys in Chromium, with its virtual authenticator: made, shown, the only way in, renamed, and refused."""
 
 import json
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -228,3 +229,83 @@ def test_related_origins(tab: Page, site: Site) -> None:
     answer = tab.request.get(address)
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == {"origins": ["https://shop.example"]}
+
+
+def begin_account(tab: Page, site: Site) -> str:
+    """Fill in the form of a new account, without a password. Gives the user name."""
+    name = f"new-{secrets.token_hex(4)}"
+    link = site.link("registration", "/register", email=f"{name}@example.com", interaction=None)
+    tab.goto(link)
+    tab.fill("#username", name)
+    tab.fill("#profile-name", "New Comer")
+    tab.select_option("#profile-team", "Pilots")
+    tab.check("#agreed")
+    return name
+
+
+def has_password(site: Site, name: str) -> bool:
+    with site.services.tenancy.session(site.people().id) as session:
+        user = users.find_by_login(session, name)
+        assert user is not None
+        return user.password_hash is not None
+
+
+def test_account_made_with_a_passkey(tab: Page, site: Site) -> None:
+    """Instead of a password: nobody is signed in before it is there, and it signs in again."""
+    Key(tab)
+    name = begin_account(tab, site)
+    tab.click("#by-passkey")
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("Add a passkey")
+    assert not has_password(site, name)
+    tab.click("#passkey")
+    expect(tab.get_by_text("New Comer").first).to_be_visible()
+    sign_out(tab)
+    tab.goto(f"{site.base_url}/t/people/account")
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("Your account")
+
+
+def test_whose_browser_gives_no_passkey_chooses_a_password(tab: Page, site: Site) -> None:
+    Key(tab, isUserVerified=False)
+    name = begin_account(tab, site)
+    tab.click("#by-passkey")
+    tab.click("#passkey")
+    expect(tab.locator("#passkey")).to_be_enabled()
+    tab.click("#back")
+    tab.fill("#password", PASSWORD)
+    tab.click("#continue")
+    expect(tab.get_by_text("New Comer").first).to_be_visible()
+    assert has_password(site, name)
+
+
+def test_without_scripts_no_passkey_is_offered_for_a_password(browser: Browser, site: Site) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.link("registration", "/register", email="new@example.com", interaction=None))
+    expect(page.locator("#by-passkey")).to_be_hidden()
+    expect(page.locator("#password")).to_be_visible()
+    context.close()
+
+
+def test_what_was_removed_is_taken_from_the_authenticator(tab: Page, site: Site) -> None:
+    """Section 5.1.10: it is not offered any more, and called by the name the person has now."""
+    key = add(tab, site)
+    with site.services.tenancy.session(site.demo.tenant.id, write=True) as session:
+        user = users.find_by_login(session, "bob")
+        assert user is not None
+        before = dict(user.claims)
+        user.claims = {**before, "name": "Robert"}
+    tab.reload()
+    wait_until(tab, lambda: key.credentials()[0].get("userDisplayName") == "Robert")
+    tab.get_by_role("button", name="Remove").click()
+    expect(tab.get_by_text("The passkey was removed.")).to_be_visible()
+    wait_until(tab, lambda: key.credentials() == [])
+    with site.services.tenancy.session(site.demo.tenant.id, write=True) as session:
+        session.scalars(select(User).where(User.username == "bob")).one().claims = before
+
+
+def wait_until(tab: Page, holds: Callable[[], bool]) -> None:
+    for _ in range(50):
+        if holds():
+            return
+        tab.wait_for_timeout(100)
+    raise AssertionError("it does not come")

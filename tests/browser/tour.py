@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from playwright.sync_api import Page, Route
 
-from app.domain import authenticators, users
+from app.domain import authenticators, tenants, users
+from app.infra.tenancy import SystemReason
 from app.web.brand_preview import make_link
 from tests.browser.second_factor import add_app, new_app
 from tests.browser.site import API, PASSWORD, PAYMENTS, Site
@@ -164,8 +166,8 @@ def _signed_out_of_one(page: Page, site: Site) -> None:
 
 def _account_applications(page: Page, site: Site) -> None:
     site.allow_everything("alice")
-    page.goto(f"{site.base_url}/account/applications")
     site.stay_signed_in("alice")
+    page.goto(f"{site.base_url}/account/applications")
     sign_in(page)
 
 
@@ -225,6 +227,12 @@ def _brand_preview(page: Page, site: Site) -> None:
     page.goto(make_link(site.services, site.demo.tenant, proposed))
 
 
+def _brand_preview_consent(page: Page, site: Site) -> None:
+    _brand_preview(page, site)
+    page.click("#preview-consent")
+    page.wait_for_selector("#preview-sign-in")
+
+
 def _forget_interaction(page: Page, site: Site) -> None:
     site.forget_interaction(page.url.rpartition("/")[2])
 
@@ -253,6 +261,42 @@ def _new_account_faults(page: Page, site: Site) -> None:
     page.check("#agreed")
     page.click("#continue")
     page.wait_for_selector("[role=alert]")
+
+
+def _new_account_passkey(page: Page, site: Site) -> None:
+    """Somebody who has a passkey instead of a password, on their way to it."""
+    name = f"new-{secrets.token_hex(4)}"
+    Key(page)
+    page.goto(site.link("registration", "/register", email=f"{name}@example.com", interaction=None))
+    page.fill("#username", name)
+    page.fill("#profile-name", "Somebody")
+    page.select_option("#profile-team", "Pilots")
+    page.check("#agreed")
+    page.click("#by-passkey")
+    page.wait_for_selector("#passkey")
+
+
+def _new_account_password(page: Page, site: Site) -> None:
+    _new_account_passkey(page, site)
+    page.click("#back")
+    page.wait_for_selector("#password")
+
+
+def _way_back(page: Page, site: Site) -> None:
+    """A recovery link where people have passkeys alone."""
+    _settle_people(site, {"methods": ["passkey"]})
+    try:
+        _recover(page, site)
+    finally:
+        _settle_people(site, {"methods": ["password", "passkey", "email"]})
+
+
+def _settle_people(site: Site, authentication: dict[str, Any]) -> None:
+    with site.services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        row = tenants.find(session, "people")
+        assert row is not None
+        tenants.update_settings(row, {"authentication": authentication})
+    site.services.versions.touch()
 
 
 def _invitation(page: Page, site: Site) -> None:
@@ -627,12 +671,15 @@ TOUR: dict[str, Stop] = {
     "register-sent": _register_sent,
     "new-account": _new_account,
     "new-account-faults": _new_account_faults,
+    "new-account-passkey": _new_account_passkey,
+    "new-account-password": _new_account_password,
     "invitation": _invitation,
     "link-gone": _link_gone,
     "forgot": _forgot,
     "forgot-sent": _forgot_sent,
     "reset": _reset,
     "recover": _recover,
+    "way-back": _way_back,
     "password-set": _password_set,
     "verify-email": _verify_email,
     "confirm-email": _confirm_email,
@@ -650,6 +697,7 @@ TOUR: dict[str, Stop] = {
     "branded": _branded,
     "own-markup": _own_markup,
     "brand-preview": _brand_preview,
+    "brand-preview-consent": _brand_preview_consent,
 }
 
 

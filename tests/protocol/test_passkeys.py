@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from app.domain.models import Authenticator, User
 from app.domain.tenants import TenantContext
 from app.infra.tenancy import SystemReason
 from app.kernel.errors import Problem
+from app.kernel.secrets import b64url
 from app.web.services import Services
 from tests.conftest import Http as Browser
 from tests.conftest import new_tenant
 from tests.protocol.browserless import Person, new_person, new_public_client, token_of
-from tests.protocol.test_assurance import add_passkey, holder
+from tests.protocol.test_assurance import ORIGIN, add_passkey, holder
 from tests.protocol.test_factors import Settle, events, settle
 from tests.protocol.test_tenant_settings import decide
 from tests.soft_passkey import MAY_SYNC, SYNCED, SoftPasskey, options_of
@@ -376,3 +378,36 @@ def test_none_is_offered_where_the_tenant_has_none(
     )
     assert 'id="add"' not in holder.http.get("/account/passkeys").text
     assert holder.http.get("/account/factors/passkey").status_code == 404
+
+
+def signals_of(page: "TestResponse") -> dict[str, Any]:
+    """What a page has the browser tell whoever keeps passkeys."""
+    found = re.search(r'data-passkey-signals="([^"]+)"', page.text)
+    return json.loads(unescape(found[1])) if found else {}
+
+
+def test_the_account_says_which_passkeys_are_good(holder: Person, key: SoftPasskey) -> None:
+    """Section 5.1.10: those of the person at this place, and the person's names."""
+    second = add_passkey(holder, synced=True, verifies=True)
+    told = signals_of(holder.http.get("/account/passkeys"))
+    whose = {"rpId": "localhost", "userId": b64url(key.handle)}
+    ids = [b64url(key.id), b64url(second.id)]
+    assert told["signalAllAcceptedCredentials"] == {**whose, "allAcceptedCredentialIds": ids}
+    assert told["signalCurrentUserDetails"] == {**whose, "name": "alice", "displayName": "Alice"}
+
+
+def test_a_passkey_nobody_has_is_told_to_the_browser(
+    http: "Http", services: Services, tenant: TenantContext, holder: Person, key: SoftPasskey
+) -> None:
+    """Section 5.1.10; not where other tenants share the host, as it may be one of theirs."""
+    there = hosted(services)
+    new_public_client(services, there)
+    new_person(services, there)
+    stranger = SoftPasskey(there.issuer, synced=True, verifies=True)
+    page = show(Browser(http.app, there), stranger)
+    told = {"rpId": there.host, "credentialId": b64url(stranger.id)}
+    assert (page.status_code, signals_of(page)) == (401, {"signalUnknownCredential": told})
+    assert signals_of(show(holder.http, SoftPasskey(ORIGIN, synced=True, verifies=True))) == {}
+    # What is known and not accepted stays where it is.
+    key.handle = b"somebody else's"
+    assert signals_of(show(holder.http, key)) == {}

@@ -11,7 +11,7 @@ from app.web import errors, pages
 from app.web.account import factors, shell
 from app.web.account.forms import ID, PasskeysForm
 from app.web.account.shell import Visitor
-from app.web.factors import ADDED
+from app.web.factors import ADDED, passkey
 from app.web.page_forms import checked
 
 PAGE = "account_passkeys"
@@ -56,6 +56,7 @@ def _listed(found: Visitor, *, notice: str = "", fault: str = "", status: int = 
         status,
         action=pages.url(PAGE + "_step"),
         rows=rows,
+        signals=passkey.accepted_signals(found.where, found.user, rows),
         refused={row.id for row in rows} - counted,
         add=pages.url("account_factors_passkey") if ADDED["passkey"].is_offered(found.where) else "",
         notice=notice,

@@ -3,6 +3,8 @@
 Signing in with one is a part of `web.sign_in`.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +21,7 @@ from app.domain.tenants import TenantContext
 from app.infra.attestation_trust import AttestationTrust
 from app.kernel import clock
 from app.kernel.errors import Problem
-from app.protocols.login.factors import passkey
+from app.protocols.login.factors import failures, passkey
 from app.protocols.login.factors.outcome import Blocked
 from app.protocols.login.factors.passkey import New
 from app.web import errors, pages
@@ -60,6 +62,22 @@ def creation_options(turn: Turn, user: User, *, alone: bool = False) -> str:
     with pages.services().tenancy.session(turn.where.id) as db:
         rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
         return passkey.creation_options(turn.where, challenge, user, _handle(user), rows, alone=alone)
+
+
+def accepted_signals(where: TenantContext, user: User, rows: Sequence[Authenticator]) -> str:
+    """What a page of somebody's own tells the browser about their passkeys, as JSON."""
+    return json.dumps(passkey.accepted_signals(where, user, _handle(user), rows))
+
+
+def unknown_signals(where: TenantContext, answer: str) -> str:
+    """What the page tells the browser that refused a passkey nobody has, as JSON; nothing where other tenants share
+    the host, as it may be one of theirs."""
+    mine = passkey.rp_id(where)
+    shares = any(
+        each.id != where.id and passkey.rp_id(each) == mine for each in pages.services().tenants.all()
+    )
+    told = {} if shares else passkey.unknown_signals(where, answer)
+    return json.dumps(told) if told else ""
 
 
 def made(turn: Turn, user: User, answer: str, *, alone: bool = False) -> New:
@@ -110,6 +128,7 @@ def verify(turn: Turn, user: User | None, answer: str) -> Outcome:
         subject.email if subject else None,
         WAY,
         known=known,
+        kind=failures.PASSKEY if user is None else failures.FACTOR,
     )
     if isinstance(attempt, Blocked):
         return attempt

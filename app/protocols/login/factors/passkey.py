@@ -139,14 +139,14 @@ def creation_options(
     One that is all somebody has, `alone`, verifies its user: it takes the place of a password.
     """
     settings = tenant.settings.authentication.passkeys
-    name = user.claims.get("name")
+    username, shown = _names(user)
     return options_to_json(
         generate_registration_options(
             rp_id=rp_id(tenant),
             rp_name=tenant.name,
             user_id=handle,
-            user_name=user.username,
-            user_display_name=name if isinstance(name, str) and name else user.username,
+            user_name=username,
+            user_display_name=shown,
             challenge=challenge,
             timeout=CHALLENGE_SECONDS * 1000,
             attestation=AttestationConveyancePreference(
@@ -222,13 +222,32 @@ def check_new(
     )
 
 
+def accepted_signals(
+    tenant: TenantContext, user: User, handle: bytes, rows: Sequence[Authenticator]
+) -> dict[str, Any]:
+    """What the browser may tell whoever keeps somebody's passkeys: that these are all, and whose they are (section
+    5.1.10, signal methods)."""
+    whose = {"rpId": rp_id(tenant), "userId": b64url(handle)}
+    username, shown = _names(user)
+    return {
+        "signalAllAcceptedCredentials": {**whose, "allAcceptedCredentialIds": [row.lookup for row in rows]},
+        "signalCurrentUserDetails": {**whose, "name": username, "displayName": shown},
+    }
+
+
+def unknown_signals(tenant: TenantContext, answer: str) -> dict[str, Any]:
+    """That the passkey of an answer is nobody's: whoever keeps it need not offer it again. Only of a host that is one
+    tenant's, as it may be another's of the same host."""
+    lookup = _named(answer)
+    if lookup is None:
+        return {}
+    return {"signalUnknownCredential": {"rpId": rp_id(tenant), "credentialId": lookup}}
+
+
 def find(db: Session, answer: str) -> Authenticator | None:
     """The passkey an answer names, whoever has it."""
-    try:
-        lookup = json.loads(answer[:MAX_ANSWER])["id"]
-    except _UNREADABLE:
-        return None
-    if not isinstance(lookup, str) or not lookup.isascii() or not 0 < len(lookup) <= 1400:
+    lookup = _named(answer)
+    if lookup is None:
         return None
     return db.scalar(
         select(Authenticator).where(
@@ -291,6 +310,22 @@ def used(db: Session, known: Known) -> None:
         raise Problem("passkey.cloned", "This passkey was not accepted.", detail="the counter went back")
     if known.changed is not None:
         authenticators.describe(db, known.row_id, known.changed)
+
+
+def _named(answer: str) -> str | None:
+    """The credential id an answer names."""
+    try:
+        lookup = json.loads(answer[:MAX_ANSWER])["id"]
+    except _UNREADABLE:
+        return None
+    is_one = isinstance(lookup, str) and lookup.isascii() and 0 < len(lookup) <= 1400
+    return lookup if is_one else None
+
+
+def _names(user: User) -> tuple[str, str]:
+    """What authenticators call somebody: the user name, and a name people have."""
+    name = user.claims.get("name")
+    return user.username, name if isinstance(name, str) and name else user.username
 
 
 def _descriptor(row: Authenticator) -> PublicKeyCredentialDescriptor:
