@@ -34,6 +34,7 @@ from app.kernel import clock
 _PAGE = 200
 _SECRET = ("_hash", "_sealed", "secret", "_key")
 """How names of columns end that hold nothing a person could read."""
+_OF_WHOEVER_DID_IT = frozenset({"user", "email", "ip", "user_agent", "session", "grant", "mfa_used"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +102,27 @@ def _rows(tenancy: Tenancy, tenant_id: str, part: Part, user_id: str) -> Iterato
 
 
 def _audit(tenancy: Tenancy, tenant_id: str, user_id: str) -> Iterator[Any]:
+    """What is on record, and then what waits to be. That is read first: what is appended meanwhile is in the chain."""
+    with tenancy.session(tenant_id) as session:
+        waiting = {record["id"]: record for record in audit_chain.waiting_of_user(session, user_id)}
     after = 0
     while True:
         with tenancy.session(tenant_id) as session:
             found = audit_chain.of_user(session, user_id, after=after, limit=_PAGE)
-        yield from (record for _, record in found)
+        for _, record in found:
+            waiting.pop(record["id"], None)
+            yield _for_them(record, user_id)
         if len(found) < _PAGE:
-            return
+            break
         after = found[-1][0]
+    yield from (_for_them(record, user_id) for record in waiting.values())
+
+
+def _for_them(record: dict[str, Any], user_id: str) -> dict[str, Any]:
+    """A record as the person may read it: of what somebody else did to them, not who that was and from where."""
+    if record["user"] == user_id:
+        return record
+    return {name: value for name, value in record.items() if name not in _OF_WHOEVER_DID_IT}
 
 
 def _told(row: Any) -> dict[str, Any]:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.infra.audit import canonical
-from app.infra.log_tables import AuditHead, AuditRecord
+from app.infra.audit import TOPIC, canonical
+from app.infra.log_tables import AuditHead, AuditRecord, OutboxMessage
 from app.kernel import clock
 
 _PAGE = 1000
+_TARGET = ("data", "target")
+"""Where a record says to whom something was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +161,28 @@ def tail(session: Session, count: int = 20, *, before: int | None = None) -> lis
 
 
 def of_user(session: Session, user_id: str, *, after: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
-    """What is on record of a person, oldest first, each with its sequence number, from the one after `after`."""
+    """What is on record of a person, as what they did or what was done to them, oldest first, each with its sequence
+    number, from the one after `after`."""
+    done_to = AuditRecord.record[_TARGET].as_string() == user_id
     query = (
         select(AuditRecord)
-        .where(AuditRecord.user_id == user_id, AuditRecord.sequence > after)
+        .where(or_(AuditRecord.user_id == user_id, done_to), AuditRecord.sequence > after)
         .order_by(AuditRecord.sequence)
         .limit(limit)
     )
     return [(row.sequence, row.record) for row in session.scalars(query)]
+
+
+def waiting_of_user(session: Session, user_id: str) -> list[dict[str, Any]]:
+    """What will be on record of a person once it is appended, oldest first; a worker may append it any moment."""
+    payload = OutboxMessage.payload
+    theirs = or_(payload["user"].as_string() == user_id, payload[_TARGET].as_string() == user_id)
+    query = (
+        select(payload)
+        .where(OutboxMessage.topic == TOPIC, OutboxMessage.dead_at.is_(None), theirs)
+        .order_by(OutboxMessage.id)
+    )
+    return list(session.scalars(query))
 
 
 def export(session: Session, *, after: int = 0) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,8 @@ from app.domain import personal_data, users
 from app.domain.models import Authenticator, OneTimeLink, RecoveryCode, User
 from app.domain.personal_data import PARTS
 from app.domain.tenants import TenantContext
+from app.infra import audit
+from app.infra.audit_appender import AuditAppender
 from app.infra.db import Base, TenantScoped
 from app.infra.log_tables import AuditRecord
 from app.kernel import clock
@@ -22,6 +24,39 @@ def test_every_table_about_people_has_a_part() -> None:
     }
     assert about - ELSEWHERE <= {part.model for part in PARTS}
     assert User in {part.model for part in PARTS}
+
+
+def test_what_was_done_to_a_person_is_told_once_and_not_by_whom(
+    services: Services, tenant: TenantContext
+) -> None:
+    """On the chain, and on its way there."""
+    alice, bob = new_person(services, tenant, "alice"), new_person(services, tenant, "bob")
+
+    def note(name: str, user_id: str, target: str) -> None:
+        event = audit.Event(
+            name,
+            tenant_id=tenant.id,
+            outcome="success",
+            user_id=user_id,
+            email="bob@example.com",
+            ip="203.0.113.77",
+            data={"target": target, "via": "api"},
+        )
+        with services.tenancy.session(tenant.id, write=True) as session:
+            audit.record(session, event)
+
+    def told() -> list[str]:
+        text = "".join(personal_data.export(services.tenancy, tenant.id, alice, []))
+        assert bob not in text
+        assert "203.0.113.77" not in text
+        return [record["event"] for record in json.loads(text)["audit"]]
+
+    note("user.unlocked", bob, alice)
+    note("user.disabled", bob, bob)
+    assert told() == ["user.unlocked"]
+    AuditAppender(services.tenancy, services.state, (), consumer="test").append(tenant.id, [])
+    note("user.enabled", bob, alice)
+    assert told() == ["user.unlocked", "user.enabled"]
 
 
 def test_all_of_a_person_and_nothing_of_others_or_secret(services: Services, tenant: TenantContext) -> None:
