@@ -194,8 +194,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "passkey.invalid": "The browser's answer about a passkey cannot be verified: origin, challenge or signature.",
         "passkey.not_allowed": "The tenant does not accept passkeys of this model, or wants proof of it, and there is "
         "none.",
-        "passkey.unverified": "A passkey that can ask for a PIN or a finger did not, where it is all that is shown.",
         "passkey.unknown": "Nobody here, or somebody else, has this passkey.",
+        "passkey.unverified": "A passkey that can ask for a PIN or a finger did not, where it is all that is shown.",
         "password.changed": "The password was changed by somebody else at the same time.",
         "password.hash_unsupported": "The imported password hash is of a scheme or cost this server does not verify.",
         "password.invalid": "The password is empty, too long, or has control characters.",
