@@ -46,7 +46,9 @@ def find(session: Session, token: str) -> AdminLink | None:
     return link
 
 
-def consume(session: Session, token: str, *, username: str, email: str | None, password_hash: str) -> User:
+def consume(
+    session: Session, token: str, *, username: str, email: str | None, password_hash: str | None
+) -> User:
     """Make the administrator, in the caller's transaction: of any number of callers exactly one succeeds.
 
     Raises `Problem`: `admin_link.invalid` (used, expired, unknown), `admin.exists`, and those of `users.create`.

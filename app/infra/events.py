@@ -431,7 +431,7 @@ EVENTS: tuple[EventType, ...] = (
         "password.removed",
         "password_removed",
         ACCOUNT_CHANGE,
-        "sessions",
+        "sessions grants",
         "A person has no password any more and signs in otherwise; so many other sessions ended.",
     ),
     _row(

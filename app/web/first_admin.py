@@ -11,6 +11,7 @@ from app.infra.audit import Event
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
 from app.web import errors, login, new_account, pages, strength, turns
+from app.web.factors import passkey
 from app.web.i18n import later
 from app.web.page_forms import FirstAdminForm, checked, make_token
 
@@ -45,9 +46,11 @@ def _make(token: str) -> Response:
     form = checked(FirstAdminForm, _binding(token))
     username, email = (form.username.data or "").strip(), (form.email.data or "").strip()
     values = {"username": username, "email": email}
-    password = form.password.data or ""
+    password_hash = None
     try:
-        password_hash = parts.new_passwords.hash(where, password, own=(username, email))
+        if not _has_passkey_instead():
+            password = form.password.data or ""
+            password_hash = parts.new_passwords.hash(where, password, own=(username, email))
         with parts.tenancy.session(where.id, write=True) as db:
             user = admin_links.consume(
                 db, token, username=username, email=email or None, password_hash=password_hash
@@ -55,7 +58,7 @@ def _make(token: str) -> Response:
             audit.record(
                 db, _event("admin.link.consumed", where.id, user.id, {"recover": recover, "target": user.id})
             )
-            made = Verified(user.id, user.epoch, assurance.PASSWORD)
+            made = Verified(user.id, user.epoch, assurance.PASSWORD if password_hash else assurance.LINK)
     except Problem as problem:
         if problem.code in ("admin_link.invalid", "admin.exists"):
             return _gone()
@@ -96,9 +99,16 @@ def _form(
         recover=recover,
         values=values,
         faults=faults,
+        needs_passkey=_has_passkey_instead(),
         password_hint=new_account.password_hint(rules),
         **strength.meter(request.form.get("password", "") if faults else ""),
     )
+
+
+def _has_passkey_instead() -> bool:
+    """Whether the administrator adds a passkey next, as passwords are no method. Where mail alone is one, a password
+    lets them in this once: nobody knows yet whether the address is theirs."""
+    return not new_account.asks_for_password(pages.tenant()) and passkey.is_offered(pages.tenant())
 
 
 def _gone() -> Response:

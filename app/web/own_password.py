@@ -101,8 +101,9 @@ def remove(where: TenantContext, user: User, *, keep: str | None) -> None:
             raise Problem("password.only_way", "This is the only way to sign in.", status=409)
         new_passwords.drop(db, found, where.settings.authentication.password)
         ended = parts.sessions.end_all(db, where, user.id, but=keep)
+        signed_out = lasting_grants.revoke_all(db, user_id=user.id, log=parts.revocations)
         authenticators.forget_devices(db, user.id)
-        links.record_own(db, "password.removed", found, sessions=len(ended))
+        links.record_own(db, "password.removed", found, sessions=len(ended), grants=len(signed_out))
         if found.email is not None and parts.mailer.can_send:
             mails.send(
                 db,

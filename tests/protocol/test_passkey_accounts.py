@@ -10,7 +10,7 @@ import time_machine
 from sqlalchemy import select, update
 from werkzeug.test import Client
 
-from app.domain import authenticators, invitations, one_time_links, users
+from app.domain import admin_links, authenticators, invitations, one_time_links, users
 from app.domain.models import Authenticator, User
 from app.domain.tenants import TenantContext
 from app.kernel import clock
@@ -210,7 +210,7 @@ def test_an_invitation_that_was_handed_over_confirms_its_address_where_mail_sign
     with services.tenancy.session(tenant.id, write=True) as session:
         _, token = invitations.create(session, NEW, by=None, by_mail=False)
     _, page = make(http, f"/invitation/{token}")
-    assert "Look in your mailbox" in page.text
+    assert "Check your e-mail" in page.text
     assert not is_signed_in(http)
     path = mailbag.path_of(mailbag.newest(services, tenant, NEW).link, tenant)
     http.post(path, form={"csrf_token": token_of(http.get(path))})
@@ -449,3 +449,23 @@ def test_the_account_has_no_page_for_passwords_where_there_are_none(
     assert http.get("/account/password").status_code == 404
     assert http.post("/account/password", form={"step": "remove"}).status_code == 404
     assert "/account/password" not in http.get("/account/security").text
+
+
+def test_the_first_administrator_of_a_place_of_passkeys(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
+    """Who has to show a second factor by default: the passkey is one."""
+    decide(services, tenant, authentication={"methods": ["passkey"]})
+    with services.tenancy.session(tenant.id, write=True) as session:
+        token = admin_links.create(session)
+    path = f"/first-admin/{token}"
+    page = http.get(path)
+    assert 'name="password"' not in page.text
+    person = Person(http)
+    page = person.follow(http.post(path, form={"username": "root", "csrf_token": token_of(page)}))
+    assert not is_signed_in(http)
+    add(person, page)
+    assert is_signed_in(http)
+    user = find(services, tenant, "root")
+    assert user is not None
+    assert user.password_hash is None
