@@ -306,6 +306,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "scope.not_allowed": "The client is not registered for a scope it asks for, or no resource has it.",
         "scope.openid_missing": "An ID token was asked for without the scope openid.",
         "scope.other_resource": "A scope belongs to another resource than the one that was named.",
+        "scope.sign_in_too_old": "The sign-in is too long ago for every scope that was granted (`max_age_seconds`).",
         "sender.unconstrained": "The client's profile binds tokens to a key, and the request proves none.",
         "server.error": "Something went wrong inside the server; the log tells more under the reference.",
         "server.unavailable": "Something the server stands on does not answer.",

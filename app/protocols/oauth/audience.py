@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.domain.claims import OPENID_SCOPES
 from app.domain.client_metadata import SCOPE_TOKEN
 from app.domain.clients import ClientRecord
 from app.domain.resources import ResourceRecord
-from app.kernel import uris
+from app.kernel import clock, uris
 from app.protocols.oauth import errors
 
 Resources = Mapping[str, ResourceRecord]
@@ -96,6 +97,25 @@ def narrowed(
     if not audience:
         raise errors.TARGET_INVALID("no resource of the grant is left")
     return Target(scopes, audience)
+
+
+def still_recent(target: Target, resources: Resources, auth_time: datetime) -> Target:
+    """What is left where the sign-in is too long ago for a scope's `max_age_seconds` by now (RFC 9470).
+
+    The client learns it from `scope` in the answer (RFC 6749 sections 5.1 and 6), and has the person sign in again for
+    the rest. Raises `OAuthError` where nothing is left.
+    """
+    age = (clock.now() - auth_time).total_seconds()
+    stale = set()
+    for known in [resources[name].scopes for name in target.audience if name in resources]:
+        limits = {scope: known[scope].max_age_seconds for scope in target.scopes if scope in known}
+        stale |= {scope for scope, seconds in limits.items() if seconds is not None and age > seconds}
+    if not stale:
+        return target
+    left = tuple(scope for scope in target.scopes if scope not in stale)
+    if not left:
+        raise errors.SCOPE_TOO_OLD(f"{sorted(stale)} need a more recent sign-in")
+    return Target(left, target.audience)
 
 
 def _may_use(client: ClientRecord, resource: ResourceRecord | None) -> bool:

@@ -226,6 +226,9 @@ ACCESS_RULES = {case.reason: case for case in (NETWORK_NOT_ALLOWED, HOURS_CLOSED
 SCOPE_INVALID = Case("invalid_scope", "scope.invalid", "The scope is malformed.")
 SCOPE_NOT_ALLOWED = Case("invalid_scope", "scope.not_allowed", "The scope is unknown or not allowed.")
 SCOPE_EXCEEDED = Case("invalid_scope", "scope.exceeded", "The scope exceeds what was granted.")
+SCOPE_TOO_OLD = Case(
+    "invalid_scope", "scope.sign_in_too_old", "The person's sign-in is too long ago for this scope."
+)
 TARGET_INVALID = Case(
     "invalid_target", "target.invalid", "The resource is malformed or unknown to this server."
 )

@@ -114,6 +114,7 @@ class RefreshToken(RefreshTokenGrant):
             audience.read_scope(self.parameter("scope")),
             audience.read_resources(request.values("resource")),
         )
+        target = audience.still_recent(target, exchange.resources, grant.auth_time)
         subject = subjects.load(session, user, client, exchange.resources, target, grant.claims_request)
         bound = found.expires_at is not None and not grant.offline
         issuance = Issuance(

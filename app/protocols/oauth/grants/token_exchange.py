@@ -134,8 +134,10 @@ class TokenExchange(ExtensionGrant):
                     details=tuple(grant.authorization_details),
                 )
             target = self._target(asked, subject)
-            person = subjects.load(session, user, client, exchange.resources, target, {})
             known = subject.foreign is None
+            if known:
+                target = _whole(asked, audience.still_recent(target, exchange.resources, grant.auth_time))
+            person = subjects.load(session, user, client, exchange.resources, target, {})
             return replace(
                 base,
                 scopes=target.scopes,
