@@ -91,6 +91,9 @@ AUTHORIZE = Limit("authorize", 600, 60)
 generous, as an office may share an address. `count`."""
 SIGN_IN_NETWORK = Limit("sign_in_network", 100, 300)
 """Sign-in attempts from one network. `count`, and `taken_back` when it succeeded."""
+SIGN_IN_ALL = Limit("sign_in_all", 1000, 900)
+"""The same with passwords from all networks together: beyond it each gets few. `count`, and `taken_back` when it
+succeeded."""
 FIRST_ADMIN = Limit("first_admin", 20, 3600)
 """Requests from one network for first-administrator links that are none. `count`, when it failed."""
 LINK_GUESSES = Limit("link_guesses", 20, 3600)
@@ -159,6 +162,7 @@ LIMITS = (
     REQUEST_URIS_ALL,
     AUTHORIZE,
     SIGN_IN_NETWORK,
+    SIGN_IN_ALL,
     FIRST_ADMIN,
     LINK_GUESSES,
     REGISTRATION,

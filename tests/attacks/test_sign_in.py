@@ -19,7 +19,7 @@ from passlib import hash as known
 from app.domain import account_access, one_time_links, users
 from app.domain.tenants import TenantContext
 from app.infra import mail, sms
-from app.infra.limits import CODES_BY_MAIL, CODES_BY_TEXT, SIGN_IN_NETWORK
+from app.infra.limits import CODES_BY_MAIL, CODES_BY_TEXT, SIGN_IN_ALL, SIGN_IN_NETWORK
 from app.infra.sms import Texter
 from app.web import steps
 from app.web.services import Services
@@ -214,6 +214,33 @@ def test_password_spraying_with_1000_attempts(
         429: ATTEMPTS - SIGN_IN_NETWORK.most,
     }
     assert "code" in answer_of(alice.sign_in(alice.authorize(prompt="login"))).parameters
+
+
+def test_spraying_from_many_networks(alice: Person, services: Services, tenant: TenantContext) -> None:
+    """One likely password for many names, few tries from each network: beyond a thousand failures of the tenant each
+    network gets five in five minutes. That keeps nobody out: a newcomer from any other network gets in, and so does the
+    owner, on a device they used before, from a network that was used up."""
+    alice.through()
+    guess = Guesser(outsider(alice))
+    failure = SIGN_IN_ALL.count(tenant.id)
+    before = [guess(f"early{n}", "Summer2026!", "203.0.113.5").status_code for n in range(8)]
+    services.state.execute(*[failure] * SIGN_IN_ALL.most)
+    after = [
+        [guess(f"person{place}x{n}", "Summer2026!", f"203.0.113.{place}") for n in range(8)]
+        for place in (5, 6, 127)
+    ]
+    assert before == [401] * 8
+    assert [Counter(each.status_code for each in answers) for answers in after] == [
+        {429: 8},
+        {401: 5, 429: 3},
+        {401: 5, 429: 3},
+    ]
+    assert 0 < int(after[0][0].headers["Retry-After"]) <= SIGN_IN_NETWORK.window_seconds
+    used_up = [guess(f"near{n}", "Summer2026!", "127.0.0.1").status_code for n in range(6)]
+    assert used_up == [401] * 5 + [429]
+    assert "code" in answer_of(alice.sign_in(alice.authorize(prompt="login"))).parameters
+    for place in range(3):
+        assert Guesser(outsider(alice))("alice", PASSWORD, f"198.51.100.{place}").status_code == 200
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ begin anew with the other. So many failures in a window begin a pause. Each paus
 up to what the tenant says, until a day went by without one, the owner got in, or somebody unlocked the account.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.tenant_settings import LockoutSettings
 from app.domain.tenants import TenantContext
-from app.infra.limits import SIGN_IN_NETWORK, network_of, taken_back
+from app.infra.limits import SIGN_IN_ALL, SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.state import Delete, Increment, Key, Op, Outcome, Raise, SetAdd, SetMembers, StateStore
 
 PASSWORD, FACTOR = "sign-in", "factor"
@@ -18,6 +18,8 @@ KINDS = (PASSWORD, FACTOR)
 _DAY_SECONDS = 86400
 _DAY_FACTOR = 5
 """A day of unknown devices gets so many times the failures of one window: against guessing too slow for any pause."""
+FEW = 5
+"""Failures of one network in its window, where passwords are sprayed."""
 _DEVICES_SECONDS = 3 * _DAY_SECONDS
 """Longer than anything is counted of a device: a window, or a pause and the day after it."""
 _UNKNOWN = "unknown"
@@ -43,7 +45,16 @@ class Counters:
 
     def count(self, state: StateStore) -> Outcome:
         """Count a try before it is made, so that parallel guesses do not pass together."""
-        return state.execute(*self._operations())
+        if not self._is_sprayable:
+            return state.execute(*self._operations())
+        network, *account = self._operations()
+        counted = state.execute(network, self._everybody(), *account)
+        if counted.refused == 1:
+            # Where many names are tried from many networks, none of them gets more than few. Nobody is kept out by
+            # what comes from elsewhere.
+            return state.execute(replace(network, amount=0, limit=FEW), *account)
+        later = None if counted.refused is None else max(0, counted.refused - 1)
+        return Outcome((*counted.results[:1], *counted.results[2:]), later, counted.retry_after_seconds)
 
     def is_network(self, counted: Outcome) -> bool:
         """Whether the network was refused, not the account. To record each of these would let a flood fill the log."""
@@ -51,12 +62,16 @@ class Counters:
 
     def take_back(self, state: StateStore) -> None:
         """The try was not made."""
-        state.execute(*(taken_back(counter) for counter in self._operations()))
+        shared = (self._everybody(),) if self._is_sprayable else ()
+        state.execute(*(taken_back(counter) for counter in (*shared, *self._operations())))
 
     def forgotten(self) -> tuple[Op, ...]:
         """The operations after a right try: whoever made it begins anew, and it does not count against the network."""
         own = tuple(Delete(key) for key in self._keys().every())
-        return own if self.device_id is not None else (taken_back(self._network()), *own)
+        if self.device_id is not None:
+            return own
+        shared = (self._network(), self._everybody()) if self._is_sprayable else (self._network(),)
+        return *(taken_back(counter) for counter in shared), *own
 
     def failed(self, state: StateStore, counted: Outcome, record: Op) -> None:
         """Put a wrong try on record. The last of a window begins a pause."""
@@ -97,6 +112,14 @@ class Counters:
 
     def _keys(self) -> "_Keys":
         return _Keys(self.tenant.id, self.kind, self.account, self.device_id or _UNKNOWN)
+
+    def _everybody(self) -> Increment:
+        return SIGN_IN_ALL.count(self.tenant.id)
+
+    @property
+    def _is_sprayable(self) -> bool:
+        """Whether anybody may try it with any name, from wherever."""
+        return self.kind == PASSWORD and self.device_id is None
 
     @property
     def _lockout(self) -> LockoutSettings:
