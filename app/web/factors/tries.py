@@ -5,6 +5,7 @@ from flask_babel import ngettext
 from app.domain.assurance import Method
 from app.domain.models import User
 from app.infra.audit import Event
+from app.protocols.login.factors import failures
 from app.protocols.login.factors.attempts import Attempt, Attempts
 from app.protocols.login.factors.outcome import Blocked, Failed, Verified
 from app.protocols.login.factors.sent_codes import SentCodes
@@ -13,8 +14,10 @@ from app.web.factors.views import Outcome
 from app.web.turns import Turn
 
 
-def begin(turn: Turn, user_id: str, email: str | None, method: str, *, known: bool) -> Attempt | Blocked:
-    """Count a try of somebody."""
+def begin(
+    turn: Turn, user_id: str, email: str | None, method: str, *, known: bool, kind: str = failures.FACTOR
+) -> Attempt | Blocked:
+    """Count a try of somebody; `kind` is what it counts as."""
     at = turn.terminal
     return _attempts().begin(
         turn.where,
@@ -24,6 +27,7 @@ def begin(turn: Turn, user_id: str, email: str | None, method: str, *, known: bo
         device_id=at.device.id,
         known_device=known,
         origin=at.origin,
+        kind=kind,
     )
 
 

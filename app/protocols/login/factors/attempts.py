@@ -1,6 +1,7 @@
-"""How often somebody may try a second factor, or a code that was sent: per person, on a known device and on all others.
+"""How often somebody may try a second factor, a passkey, or a code that was sent: per person, on a known device and on
+all others.
 
-All factors of a person count together, so that a guesser gains nothing by changing between them. Refusals are on
+All second factors of a person count together, so that a guesser gains nothing by changing between them. Refusals are on
 record, and take the same least time (contracts 16).
 """
 
@@ -56,10 +57,11 @@ class Attempts:
         device_id: str,
         known_device: bool,
         origin: Origin,
+        kind: str = failures.FACTOR,
     ) -> Attempt | Blocked:
-        """Count a try. `Blocked` when there were too many."""
+        """Count a try; `kind` is what it counts as (`failures`). `Blocked` when there were too many."""
         began, known_id = time.monotonic(), device_id if known_device else None
-        counters = Counters(tenant, failures.FACTOR, user_id, known_id, origin.ip)
+        counters = Counters(tenant, kind, user_id, known_id, origin.ip)
         counted = counters.count(self._state)
         attempt = Attempt(counters, counted, email, method, origin, began)
         if counted.ok:

@@ -1,8 +1,11 @@
 """Failed tries at an account, and the pauses they lead to: counted for a known device, and for all others together.
 
-Passwords (`PASSWORD`) count apart from second factors and sent codes (`FACTOR`): whoever may forget the one does not
-begin anew with the other. So many failures in a window begin a pause. Each pause is twice as long as the one before it,
-up to what the tenant says, until a day went by without one, the owner got in, or somebody unlocked the account.
+What begins a sign-in counts apart from what comes second (`FACTOR`): whoever gets in with the one does not begin anew
+with the other. Passwords (`PASSWORD`), codes sent by mail (`MAIL`) and passkeys (`PASSKEY`) count apart as well, as
+guesses at one, which anybody may make who knows a name, do not keep the owner from the others.
+
+So many failures in a window begin a pause. Each pause is twice as long as the one before it, up to what the tenant
+says, until a day went by without one, the owner got in, or somebody unlocked the account.
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +15,14 @@ from app.domain.tenants import TenantContext
 from app.infra.limits import SIGN_IN_ALL, SIGN_IN_NETWORK, network_of, taken_back
 from app.infra.state import Delete, Increment, Key, Op, Outcome, Raise, SetAdd, SetMembers, StateStore
 
-PASSWORD, FACTOR = "sign-in", "factor"
-KINDS = (PASSWORD, FACTOR)
+PASSWORD, MAIL, PASSKEY, FACTOR = "sign-in", "mail", "passkey", "factor"
+KINDS = (PASSWORD, MAIL, PASSKEY, FACTOR)
 
+FEW = 5
+"""Failures of one network in its window, where passwords are sprayed."""
 _DAY_SECONDS = 86400
 _DAY_FACTOR = 5
 """A day of unknown devices gets so many times the failures of one window: against guessing too slow for any pause."""
-FEW = 5
-"""Failures of one network in its window, where passwords are sprayed."""
 _DEVICES_SECONDS = 3 * _DAY_SECONDS
 """Longer than anything is counted of a device: a window, or a pause and the day after it."""
 _UNKNOWN = "unknown"
@@ -110,9 +113,6 @@ class Counters:
     def _network(self) -> Increment:
         return SIGN_IN_NETWORK.count(self.tenant.id, network_of(self.ip))
 
-    def _keys(self) -> "_Keys":
-        return _Keys(self.tenant.id, self.kind, self.account, self.device_id or _UNKNOWN)
-
     def _everybody(self) -> Increment:
         return SIGN_IN_ALL.count(self.tenant.id)
 
@@ -120,6 +120,9 @@ class Counters:
     def _is_sprayable(self) -> bool:
         """Whether anybody may try it with any name, from wherever."""
         return self.kind == PASSWORD and self.device_id is None
+
+    def _keys(self) -> "_Keys":
+        return _Keys(self.tenant.id, self.kind, self.account, self.device_id or _UNKNOWN)
 
     @property
     def _lockout(self) -> LockoutSettings:
