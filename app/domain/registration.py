@@ -8,7 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import one_time_links, profile, terms, users
+from app.domain import authenticators, one_time_links, profile, terms, users
 from app.domain.models import User
 from app.domain.tenant_settings import RegistrationSettings
 from app.domain.tenants import TenantContext
@@ -54,6 +54,25 @@ def is_taken(session: Session, email: str) -> bool:
     key = users.normalize(email)
     found = session.scalar(select(User.id).where(or_(User.username_key == key, User.email_key == key)))
     return found is not None
+
+
+def unfinished(session: Session, tenant: TenantContext, email: str) -> User | None:
+    """Whose account of this address has nothing that signs in, where people have passkeys and no passwords: who left
+    before there was a passkey, or had a password when those were a method."""
+    methods = tenant.settings.authentication.methods
+    if "password" in methods or "passkey" not in methods:
+        return None
+    user = session.scalar(select(User).where(User.email_key == users.normalize(email)))
+    if user is None or user.disabled_at is not None:
+        return None
+    held = authenticators.holdings(session, user)
+    return None if held.passkeys or authenticators.can_sign_in(held, methods) else user
+
+
+def resume(session: Session, user: User, *, interaction_id: str | None) -> str:
+    """The token of the link that goes to somebody whose account is `unfinished`: whoever opens it adds a passkey."""
+    data = {"email": user.email, "interaction": interaction_id}
+    return one_time_links.create(session, one_time_links.REGISTRATION, user_id=user.id, data=data)
 
 
 def begin(session: Session, email: str, *, interaction_id: str | None) -> str:

@@ -139,7 +139,11 @@ def _send(turn: Turn, email: str, proven: bool) -> None:
     language = i18n.language()
     with parts.tenancy.session(where.id, write=True) as db:
         taken = registration.is_taken(db, email)
-        if taken:
+        if (user := registration.unfinished(db, where, email)) is not None:
+            token = registration.resume(db, user, interaction_id=turn.found.id)
+            target = mails.link(where, "registration", token=token)
+            mails.send(db, where, "registration", email, language, link=target)
+        elif taken:
             mails.send(
                 db,
                 where,

@@ -469,3 +469,37 @@ def test_the_first_administrator_of_a_place_of_passkeys(
     user = find(services, tenant, "root")
     assert user is not None
     assert user.password_hash is None
+
+
+def test_who_left_before_there_was_a_passkey_asks_for_an_account_again(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
+    """Where there are no passwords the mail leads on to the passkey, once, and only while there is no way in."""
+    allow(services, tenant, "passkey")
+    make(http, link_for(services, tenant, http))
+    browser = Browser(http.app, tenant)
+    path = link_for(services, tenant, browser)
+    assert "Finish creating your account" in browser.get(path).text
+    later = link_for(services, tenant, Browser(http.app, tenant))
+    assert browser.get(path).status_code == 404
+    person = Person(browser)
+    page = person.follow(browser.post(later, form={"csrf_token": token_of(browser.get(later))}))
+    assert not is_signed_in(browser)
+    add(person, page)
+    assert is_signed_in(browser)
+    assert browser.get(later).status_code == 404
+
+
+def test_a_link_to_finish_an_account_is_for_one_without_a_way_in(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
+    """Whoever reads the mail adds no passkey to an account that got one meanwhile, or another address."""
+    allow(services, tenant, "passkey")
+    person, page = make(http, link_for(services, tenant, http))
+    browser = Browser(http.app, tenant)
+    path = link_for(services, tenant, browser)
+    add(person, page)
+    form = {"csrf_token": token_of(browser.get(path))}
+    assert browser.post(path, form=form).status_code == 404
+    assert is_signed_in(http)
+    assert len(passkeys(services, tenant)) == 1
