@@ -32,7 +32,7 @@ from app.protocols.oauth.pushed import PREFIX
 from app.web.services import Services
 from tests.authenticator_app import AuthenticatorApp
 from tests.conftest import Http, new_tenant
-from tests.protocol import security_key
+from tests.protocol import mailbag, security_key
 from tests.protocol.banks import Bank, reasons
 from tests.protocol.browserless import PASSWORD, VERIFIER, Person, answer_of, new_person
 from tests.protocol.mailbag import newest
@@ -790,6 +790,8 @@ class TestGuessing:
         more(native.sign_in())
         assert native.send(totp=app.code()).status_code == 429
         assert native.send(recovery_code=codes[0]).status_code == 429
+        (letter,) = mailbag.letters(services, tenant)
+        assert letter.subject == "Somebody knows your password"
 
     def test_codes_of_an_app_are_good_once(
         self, native: NativeApp, services: Services, tenant: TenantContext, alice: str
