@@ -41,6 +41,8 @@ class Holdings:
     """What somebody could show, beside what they began with."""
 
     passkeys: int = 0
+    refused_passkeys: int = 0
+    """So many of them are of models that are not accepted: asked for like the others, and good for nothing."""
     totp: int = 0
     phones: int = 0
     recovery_codes: int = 0
@@ -53,19 +55,24 @@ class Holdings:
         """How many they registered. Recovery codes stand in for one; they are none."""
         return self.passkeys + self.totp + self.phones
 
+    @property
+    def good_passkeys(self) -> int:
+        """How many are accepted."""
+        return self.passkeys - self.refused_passkeys
+
 
 def can_sign_in(held: Holdings, methods: Sequence[str]) -> bool:
     """Whether somebody with these has a way in, of those a tenant has (`authentication.methods`)."""
     return (
         (held.password and "password" in methods)
-        or (held.passkeys > 0 and "passkey" in methods)
+        or (held.good_passkeys > 0 and "passkey" in methods)
         # Mail signs in where the tenant has that, and sets a password where passwords sign in.
         or (held.mailbox and ("email" in methods or "password" in methods))
     )
 
 
 def holdings(db: Session, user: User) -> Holdings:
-    """Everything somebody has, in one statement for each table."""
+    """Everything somebody has, in one statement for each table; what is accepted of it is `passkey_models`'."""
     rows = db.execute(_COUNTED, {"user_id": user.id})
     counted = {row[0]: row[1] for row in rows}
     return Holdings(

@@ -1,10 +1,14 @@
 """Which models of passkeys a tenant accepts: asked when one is added, and whenever it is shown."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.domain import authenticators
-from app.domain.models import Authenticator
+from app.domain.authenticators import Holdings
+from app.domain.models import Authenticator, User
 from app.domain.tenant_settings import PasskeySettings
 
 Report = Callable[[str], str | None]
@@ -26,6 +30,15 @@ def refusal(settings: PasskeySettings, data: Mapping[str, Any], report: Report) 
     if settings.attestation == "verified" and not data.get("attested"):
         return NOT_ALLOWED
     return COMPROMISED if report(model) is not None else None
+
+
+def holdings(db: Session, settings: PasskeySettings, user: User, report: Report) -> Holdings:
+    """`authenticators.holdings`, which passkeys are refused among it. One statement more where models are asked for."""
+    held = authenticators.holdings(db, user)
+    if settings.attestation == "none" or not held.passkeys:
+        return held
+    rows = authenticators.of_user(db, user.id, authenticators.PASSKEY)
+    return replace(held, refused_passkeys=len(rows) - len(accepted(settings, rows, report)))
 
 
 def accepted(settings: PasskeySettings, rows: Iterable[Authenticator], report: Report) -> list[Authenticator]:

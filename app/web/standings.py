@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.domain import assurance, authenticators, consents, users
+from app.domain import assurance, authenticators, consents, passkey_models, users
 from app.domain.access import rbac
 from app.domain.authenticators import Holdings
 from app.domain.clients import ClientRecord
@@ -137,8 +137,10 @@ class _Facts:
 
     def holdings(self) -> Holdings:
         if self.seen.holdings is None:
-            found = Holdings() if self.user is None else authenticators.holdings(self.db, self.user)
-            self.seen.holdings = found if pages.services().sms.is_on else replace(found, phones=0)
+            parts, passkeys = pages.services(), self._where.settings.authentication.passkeys
+            report = parts.attestation_trust.report_on
+            found = passkey_models.holdings(self.db, passkeys, self.user, report) if self.user else Holdings()
+            self.seen.holdings = found if parts.sms.is_on else replace(found, phones=0)
         return self.seen.holdings
 
     def trusts_device(self) -> bool:

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from flask import Response
 from sqlalchemy.orm import Session
 
-from app.domain import account_access, assurance, authenticators, new_passwords, one_time_links
+from app.domain import (
+    account_access,
+    assurance,
+    authenticators,
+    new_passwords,
+    one_time_links,
+    passkey_models,
+)
 from app.domain.models import OneTimeLink, User
 from app.kernel.errors import Problem
 from app.protocols.login.factors import failures
@@ -45,7 +52,9 @@ def take(asked_by: OneTimeLink, token: str, finish: Finish, *, recovers: bool) -
             grants = account_access.take_back(db, user, "password_reset", revocations=parts.revocations)
             finish(db, link, user, grants)
             db.flush()
-            is_back = authenticators.can_sign_in(authenticators.holdings(db, user), settings.methods)
+            report = parts.attestation_trust.report_on
+            held = passkey_models.holdings(db, settings.passkeys, user, report)
+            is_back = authenticators.can_sign_in(held, settings.methods)
             by_link = Verified(user.id, user.epoch, assurance.LINK)
     except Problem as problem:
         if problem.code != "link.invalid":

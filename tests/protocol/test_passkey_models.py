@@ -285,6 +285,20 @@ def test_only_passkeys_that_count_are_asked_for_where_there_are_some(
     assert 'id="allow"' in page.text
 
 
+def test_a_wish_for_a_passkey_keeps_nobody_out_whose_passkey_is_refused(
+    holder: Person, settle: Settle, tenant: TenantContext
+) -> None:
+    """OIDC Core section 3.1.2.1: `acr_values` is a wish. They go on like somebody who has none."""
+    settings(settle, attestation="direct", allowed_aaguids=[str(OTHER)])
+    add_passkey(holder, synced=False, verifies=True, model=OTHER)
+    person = Person(type(holder.http)(holder.http.app, tenant))
+    person.recovery_codes = holder.recovery_codes
+    settings(settle, attestation="direct", allowed_aaguids=[str(MODEL)])
+    page = person.sign_in(person.authorize(acr_values="phr"))
+    page = person.second(page, "recovery", code=person.recovery_codes[0])
+    assert 'id="allow"' in page.text
+
+
 def test_a_refused_passkey_is_no_last_way_in(
     holder: Person, settle: Settle, maker: Manufacturer, services: Services, tenant: TenantContext
 ) -> None:

@@ -91,7 +91,7 @@ def _is_met(demand: Demand, reached: str) -> bool:
 def _reachable(now: "Situation") -> str | None:
     """The demanded class the person can reach, the one liked best: two factors by adding one, the other as they are."""
     for acr in now.demand.values:
-        if acr == TWO_FACTOR or (acr == PHISHING_RESISTANT and now.facts.holdings().passkeys):
+        if acr == TWO_FACTOR or (acr == PHISHING_RESISTANT and now.facts.holdings().good_passkeys):
             return acr
     return None
 

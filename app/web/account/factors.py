@@ -5,14 +5,13 @@ here, in a trusted browser too, and recently (`sessions.reauthenticate_for.secur
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
-from app.domain import authenticators, passkey_models
+from app.domain import authenticators, passkey_models, users
 from app.domain.access.rbac import Access
 from app.domain.authenticators import FEW_LEFT
 from app.domain.models import Authenticator, User
@@ -141,6 +140,8 @@ def remove(db: Session, found: Visitor, target: str) -> None:
 
 def removed(db: Session, where: TenantContext, user: User, access: Access, target: str) -> Authenticator:
     """The same, which is yet to be put on record."""
+    # As they are now: they may have given up their password a moment ago.
+    user = users.hold(db, user.id) or user
     row = authenticators.remove(db, user.id, target)
     mfa = where.settings.authentication.mfa
     left = that_count(where, authenticators.of_user(db, user.id))
@@ -151,7 +152,8 @@ def removed(db: Session, where: TenantContext, user: User, access: Access, targe
         raise Problem("factor.last", "This is the only second factor, and one is required.", status=409)
     # A passkey that is not accepted is no way in: to take it away takes none.
     if row.kind == authenticators.PASSKEY and that_count(where, [row]):
-        held = replace(authenticators.holdings(db, user), passkeys=sum(r.kind == row.kind for r in left))
+        report = pages.services().attestation_trust.report_on
+        held = passkey_models.holdings(db, where.settings.authentication.passkeys, user, report)
         if not authenticators.can_sign_in(held, where.settings.authentication.methods):
             raise Problem("factor.only_way", "This is the only way to sign in.", status=409)
     keeping.tell(db, where, user, row.name or row.kind, added=False)
@@ -194,7 +196,7 @@ def _devices() -> Response:
         "/account/factors/trusted-devices",
         action=pages.url(DEVICES + "_step"),
         rows=[(r.id, _words(r.user_agent), r.created_at, r.expires_at, r.device_id == here.id) for r in rows],
-        notice=_("That browser asks again.") if request.args.get("done") else "",
+        notice=_("That browser is not trusted any more.") if request.args.get("done") else "",
     )
 
 
