@@ -67,10 +67,10 @@ class Mine:
         headers = {"Authorization": f"Bearer {token or self.token}"}
         return self.side.http.request(method, PREFIX + path, headers=headers, **options)
 
-    def add_factor(self, user_id: str | None = None) -> str:
+    def add_factor(self, user_id: str | None = None, *, kind: str = "totp") -> str:
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             row = Authenticator(
-                user_id=user_id or self.user_id, kind="totp", name="Phone", confirmed_at=clock.now()
+                user_id=user_id or self.user_id, kind=kind, name="Phone", confirmed_at=clock.now()
             )
             session.add(row)
             session.flush()
@@ -340,6 +340,15 @@ def test_whoever_has_a_second_factor_has_to_have_shown_it(mine: Mine) -> None:
         assert 'acr_values="urn:watchword:acr:two-factor"' in challenge(answer)
     (seen,) = mine.call("GET", "/me/factors").json["factors"]
     assert (seen["id"], seen["kind"], seen["name"]) == (factor_id, "totp", "Phone")
+
+
+def test_a_passkey_that_only_begins_a_sign_in_is_no_second_factor(mine: Mine) -> None:
+    """Of somebody who signed in with the password nothing more is asked than the pages ask."""
+    decide(mine.services, mine.tenant, authentication={"mfa": {"methods": ["totp"]}})
+    factor_id = mine.add_factor(kind="passkey")
+    assert mine.call("DELETE", f"/me/factors/{factor_id}").json["status"] == "removed"
+    decide(mine.services, mine.tenant, authentication={"mfa": None})
+    problem(mine.call("DELETE", f"/me/factors/{mine.add_factor()}"), 401, "token.second_factor_missing")
 
 
 def test_factors_are_renamed_and_removed_and_codes_made_anew(mine: Mine) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from app.domain import assurance
 from app.domain.assurance import ONE_FACTOR, PHISHING_RESISTANT, TWO_FACTOR
+from app.domain.authenticators import Holdings
+from app.domain.tenant_settings import AuthenticationSettings
 from app.protocols.login import factors
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ def _reason(now: "Situation", person: "Person") -> str | None:
         return "mfa.client"
     if is_required(now):
         return "mfa.policy"
-    if not (person.is_pending or now.protects) or not _has_second(now):
+    authentication = now.tenant.settings.authentication
+    if not (person.is_pending or now.protects) or not is_registered(authentication, now.facts.holdings()):
         return None
     if not _left(now, person.amr) and assurance.POSSESSION in assurance.kinds(person.amr):
         # They began with the very passkey that is all they have.
@@ -109,9 +112,8 @@ def _reason(now: "Situation", person: "Person") -> str | None:
     return "mfa.enrolled"
 
 
-def _has_second(now: "Situation") -> bool:
-    """Whether the person registered a second factor: a passkey is none where it only begins a sign-in."""
-    authentication, held = now.tenant.settings.authentication, now.facts.holdings()
+def is_registered(authentication: AuthenticationSettings, held: Holdings) -> bool:
+    """Whether somebody registered a second factor: a passkey is none where it only begins a sign-in."""
     only_begins = "passkey" in authentication.methods and "passkey" not in authentication.mfa.methods
     return held.second_factors > (held.passkeys if only_begins else 0)
 

@@ -16,6 +16,7 @@ from app.infra.audit import Event
 from app.infra.limits import API_FAILURES, network_of
 from app.kernel import clock
 from app.kernel.errors import Problem
+from app.protocols.login import second_factor
 from app.protocols.oauth import errors, tokens
 from app.protocols.oauth.dpop import nonce_header
 from app.protocols.oauth.errors import Case, OAuthError
@@ -105,7 +106,8 @@ def _showed_two_factors(caller: Caller) -> bool:
 
 def _require_strength(caller: Caller, most: int | None) -> None:
     with pages.services().tenancy.session(caller.tenant.id) as session:
-        has_second_factor = authenticators.holdings(session, caller.user).second_factors > 0
+        held = authenticators.holdings(session, caller.user)
+    has_second_factor = second_factor.is_registered(caller.tenant.settings.authentication, held)
     if has_second_factor and not _showed_two_factors(caller):
         raise AUTHENTICATION_TOO_WEAK("signed in with one factor, and has more")
     age = clock.timestamp(clock.now()) - int(caller.token.claims.get("auth_time", 0))
