@@ -215,9 +215,9 @@ def ask(
             trusted_client=client.first_party if client else True,
             demand=_demand(asked, client),
             client_demands=client is not None and bool(client.metadata.get("require_mfa")),
+            client_trusts_no_device=client is not None and client.metadata.get("require_mfa") == "always",
             protects=visit.protects,
             wants=_still_wanted(visit, found),
-            client_trusts_no_device=client is not None and client.metadata.get("require_mfa") == "always",
             codes_unseen=found is not None and engine.RECOVERY_CODES in found.data,
             came_by_link=person is not None and _came_by_link(shown),
         )

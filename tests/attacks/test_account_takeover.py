@@ -416,7 +416,9 @@ def test_what_a_thief_consented_to_is_asked_of_the_owner(
     new_public_client(services, tenant, "theirs", client_name="Theirs")
     assert alice.tokens("theirs", scope="openid offline_access")["refresh_token"]
     way(alice, services, tenant, alice.http.app)
-    owner = Person(Browser(alice.http.app, tenant), password=PASSWORD if way is _is_closed_and_opened else NEXT)
+    owner = Person(
+        Browser(alice.http.app, tenant), password=PASSWORD if way is _is_closed_and_opened else NEXT
+    )
     page = owner.authorize("theirs", scope="openid offline_access")
     page = owner.sign_in(page)
     assert 'id="allow"' in page.text

@@ -45,7 +45,7 @@ def more(now: "Situation") -> More | None:
     if reached != ONE_FACTOR:
         return None
     reason = _reason(now, now.person)
-    if reason is None or (not now.protects and now.facts.trusts_device()):
+    if reason is None:
         return None
     trust_counts = not (now.protects or now.client_trusts_no_device)
     return None if trust_counts and now.facts.trusts_device() else More(TWO_FACTOR, reason)

@@ -61,7 +61,9 @@ def unshown(settings: AuthenticationSettings, held: Holdings, amr: tuple[str, ..
     shown = {_BY_AMR[name] for name in amr if name in _BY_AMR}
     if len(shown) != 1 or not shown <= _POSSESSIONS:
         return ()
-    found = [f.id for f in FACTORS if f.id in _POSSESSIONS - shown and f.allowed(settings) and f.enrolled(held)]
+    found = [
+        f.id for f in FACTORS if f.id in _POSSESSIONS - shown and f.allowed(settings) and f.enrolled(held)
+    ]
     return () if found == ["recovery"] else tuple(found)
 
 
