@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.domain import colours, custom_markup, pictures
 from app.domain.colours import Rgb
 from app.domain.models import TenantAsset
+from app.infra import mail
 from app.kernel import clock, languages, uris
 from app.kernel.errors import Problem
 from app.kernel.secrets import lookup_hash
@@ -54,6 +55,7 @@ FONTS = {
 
 LanguageTag = Annotated[str, Field(pattern=languages.TAG_PATTERN)]
 Line = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 InLanguages = Annotated[dict[LanguageTag, Line], Field(max_length=50)]
 """A line of plain text per language."""
 
@@ -79,6 +81,16 @@ def _colour(text: str) -> str:
     if found is None:
         raise ValueError("a colour such as #0b5c62 is wanted")
     return colours.to_hex(found)
+
+
+def _address(text: str) -> str:
+    try:
+        found = mail.normalized_address(text)
+    except Problem as refusal:
+        raise ValueError(refusal.public) from None
+    if not found.isascii():
+        raise ValueError("an address in ASCII is wanted: not every mail server takes another")
+    return found
 
 
 PictureText = Annotated[str, Field(max_length=pictures.MAX_BYTES * 2), AfterValidator(_picture)]
@@ -124,13 +136,56 @@ class LinkSettings(_Block):
     uri: WebUri
 
 
+class IntroSettings(_Block):
+    """The tenant's own words on a page whose heading says what it is about."""
+
+    intro: InLanguages = {}
+    """A line under the heading."""
+
+
+class PageTextSettings(IntroSettings):
+    """The tenant's own words on a page."""
+
+    title: InLanguages = {}
+    """Instead of the usual heading."""
+
+
+class MailTextSettings(_Block):
+    """The tenant's own words in every mail."""
+
+    greeting: InLanguages = {}
+    """The first line, such as "Dear customer,"."""
+    footer: InLanguages = {}
+    """The last line, above the name."""
+
+
 class TextSettings(_Block):
-    """The tenant's own words on the sign-in page: plain text per language."""
+    """The tenant's own words: plain text per language. `title` and `intro` are those of the sign-in page."""
 
     title: InLanguages = {}
     """Instead of "Sign in", where no application is named."""
     intro: InLanguages = {}
     """A line under the heading."""
+    registration: PageTextSettings = PageTextSettings()
+    """Where an account is begun."""
+    recover: PageTextSettings = PageTextSettings()
+    """Where a new password is asked for."""
+    factor: IntroSettings = IntroSettings()
+    """Where a second factor is shown."""
+    consent: IntroSettings = IntroSettings()
+    signed_out: PageTextSettings = PageTextSettings()
+    error: IntroSettings = IntroSettings()
+    """Where something went wrong."""
+    mail: MailTextSettings = MailTextSettings()
+
+
+class MailSettings(_Block):
+    """Whom mails come from. The address itself is the deployment's."""
+
+    from_name: Name | None = None
+    """The name beside the address; absent: that on pages."""
+    reply_to: Annotated[str, Field(max_length=254), AfterValidator(_address)] | None = None
+    """Where answers go; absent: nowhere else."""
 
 
 class LegalSettings(_Block):
@@ -144,7 +199,7 @@ class LegalSettings(_Block):
 class BrandingSettings(_Block):
     """What pages and mails look like."""
 
-    name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+    name: Name | None = None
     """The name on pages and mails; absent: the tenant's."""
     logo: PictureText | None = None
     """PNG, WebP, JPEG or SVG of at most 100 KB: a `data:` URL, the SVG's text, or `{file: PATH}`."""
@@ -159,6 +214,7 @@ class BrandingSettings(_Block):
     """Of corners, in pixels."""
     font: Literal["system", "humanist", "geometric", "rounded", "serif"] = "system"
     texts: TextSettings = TextSettings()
+    mail: MailSettings = MailSettings()
     links: Annotated[tuple[LinkSettings, ...], Field(max_length=8)] = ()
     legal: LegalSettings = LegalSettings()
     header_html: Annotated[str, Field(max_length=custom_markup.MAX_CHARACTERS)] | None = None

@@ -55,11 +55,21 @@ class Mailer:
         return self._server is not None or self._to_mailbox
 
     def send(
-        self, session: Session, *, tenant: str, to: str, subject: str, text: str, html: str | None = None
+        self,
+        session: Session,
+        *,
+        tenant: str,
+        to: str,
+        subject: str,
+        text: str,
+        html: str | None = None,
+        from_name: str = "",
+        reply_to: str | None = None,
     ) -> str:
         """Have a message sent to one address once the session's transaction is committed. Gives its id.
 
-        `tenant` is the tenant's id. Raises `Problem`: `mail.not_configured` (503), `mail.address_invalid`.
+        `tenant` is the tenant's id. `from_name` stands beside the deployment's own address. Raises `Problem`:
+        `mail.not_configured` (503), `mail.address_invalid`.
         """
         if not self.can_send:
             raise Problem(
@@ -72,6 +82,8 @@ class Mailer:
         content = {
             "to": normalized_address(to),
             "subject": _one_line(subject),
+            "from_name": _one_line(from_name),
+            "reply_to": normalized_address(reply_to) if reply_to else None,
             "text": text,
             "html": html,
             "at": clock.now().isoformat(),
@@ -110,7 +122,9 @@ class Mailer:
 
     def _message(self, message_id: str, content: Mapping[str, Any]) -> EmailMessage:
         message = EmailMessage(policy=SMTP_POLICY)
-        message["From"] = _address(self._sender)
+        message["From"] = _address(self._sender, content.get("from_name") or "")
+        if content.get("reply_to"):
+            message["Reply-To"] = _address(content["reply_to"])
         message["To"] = _address(content["to"])
         message["Subject"] = content["subject"]
         message["Date"] = format_datetime(datetime.fromisoformat(content["at"]))
@@ -161,14 +175,16 @@ def normalized_address(text: str) -> str:
     return found.ascii_email or found.normalized
 
 
-def _address(text: str) -> Address:
+def _address(text: str, name: str = "") -> Address:
+    """An address as a header says it: the name quoted or encoded, so that it is never another address."""
     user, _, domain = text.rpartition("@")
-    return Address(username=user, domain=domain)
+    return Address(name, username=user, domain=domain)
 
 
 def _one_line(text: str) -> str:
-    """A subject that can be nothing but one header: no line breaks, no control characters."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    """What can be nothing but one header, and reads as it is written: no line breaks, no control characters, and no
+    encoded words (RFC 2047 section 2), which would be decoded into either."""
+    printable = "".join(c if c.isprintable() else " " for c in text).replace("=?", "= ?")
     return " ".join(printable.split())[:_MAX_SUBJECT]
 
 

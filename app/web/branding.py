@@ -6,8 +6,8 @@ its digest and may be kept for ever.
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from flask import Flask, Response, make_response, request
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 from app.domain import branding, custom_markup, pictures
-from app.domain.branding import PICTURES, STORED, BrandingSettings
+from app.domain.branding import PICTURES, STORED, BrandingSettings, TextSettings
 from app.domain.client_metadata import CLIENT_ID_PATTERN
 from app.domain.clients import ClientRecord
 from app.domain.models import Client, TenantAsset
@@ -40,9 +40,20 @@ LOGO_FRESH = timedelta(days=1)
 LOGO_RETRY_SECONDS = 600
 LOGO_TIMEOUT_SECONDS = 3.0
 
+SIGN_IN = "sign_in"
+TEXTS = ("registration", "recover", "factor", "consent", "signed_out", "error")
+"""Pages whose own words are a block of `branding.texts`; those of `SIGN_IN` are its first members."""
 _LEGAL = (("imprint", later("Legal notice")), ("privacy", later("Privacy")), ("terms", later("Terms")))
 _CLIENT_ID = re.compile(CLIENT_ID_PATTERN)
 _TYPES = {extension: kind for kind, extension in pictures.EXTENSIONS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A tenant's own words on a page. Empty where it has none."""
+
+    title: str = ""
+    intro: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +67,19 @@ class Look:
     logo_dark: str = ""
     icon: str = ""
     icon_type: str = ""
-    title: str = ""
-    intro: str = ""
+    texts: Mapping[str, Words] = field(default_factory=dict)
+    """The tenant's own words, by page."""
     links: tuple[tuple[str, str], ...] = ()
     header: str = ""
     """Sanitised, as `Markup`."""
     footer: str = ""
+
+    def words(self, page: str) -> Words:
+        """The tenant's own words on a page."""
+        return self.texts.get(page, _NO_WORDS)
+
+
+_NO_WORDS = Words()
 
 
 def register(app: Flask) -> None:
@@ -107,12 +125,22 @@ def compose(
         logo_dark=found.get("logo_dark", ""),
         icon=found.get("icon", ""),
         icon_type=_kind_of(said.icon or ""),
-        title=i18n.in_language(said.texts.title, where),
-        intro=i18n.in_language(said.texts.intro, where),
+        texts=_texts(where, said.texts),
         links=tuple((label, uri) for label, uri in (*own, *legal) if label),
         header=_markup(where, said.header_html),
         footer=_markup(where, said.footer_html),
     )
+
+
+def _texts(where: TenantContext, said: TextSettings) -> dict[str, Words]:
+    found = {SIGN_IN: said, **{name: getattr(said, name) for name in TEXTS}}
+    return {
+        name: Words(
+            i18n.in_language(getattr(block, "title", {}), where), i18n.in_language(block.intro, where)
+        )
+        for name, block in found.items()
+        if block.model_fields_set
+    }
 
 
 def client_logo(client: ClientRecord | None) -> str:

@@ -166,9 +166,14 @@ def best_for(where: TenantContext, wanted: Sequence[str]) -> str:
     return languages.best(wanted, offered(where)) or where.settings.languages.default
 
 
-def in_language(texts: Mapping[str, str], where: TenantContext) -> str:
-    """The text for whoever reads: in their language, else the tenant's, else English, else any there is."""
-    tag = languages.best((language(), where.settings.languages.default, DEFAULT), tuple(texts))
+def in_language(texts: Mapping[str, str] | str, where: TenantContext, *, reader: str | None = None) -> str:
+    """The text for whoever reads: in their language, else the tenant's, else English, else any there is.
+
+    A text of no language is the same for everybody. `reader` is the language where no request says it.
+    """
+    if isinstance(texts, str):
+        return texts
+    tag = languages.best((reader or language(), where.settings.languages.default, DEFAULT), tuple(texts))
     return texts[tag] if tag else next(iter(texts.values()), "")
 
 

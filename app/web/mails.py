@@ -55,7 +55,17 @@ def send(
     `mail.not_configured` (503), `mail.address_invalid`.
     """
     subject, text, html = render(where, template, language, **values)
-    return pages.services().mailer.send(db, tenant=where.id, to=to, subject=subject, text=text, html=html)
+    said = where.settings.branding
+    return pages.services().mailer.send(
+        db,
+        tenant=where.id,
+        to=to,
+        subject=subject,
+        text=text,
+        html=html,
+        from_name=said.mail.from_name or said.name or where.name,
+        reply_to=said.mail.reply_to,
+    )
 
 
 def render(
@@ -63,6 +73,7 @@ def render(
 ) -> tuple[str, str, str]:
     """Subject, text and HTML. Needs the application's context, but no request."""
     chosen = i18n.best_for(where, (language,) if language else ())
+    own = where.settings.branding.texts.mail
     with force_locale(i18n.locale_of(chosen)):
         written = (
             _plain()
@@ -86,6 +97,8 @@ def render(
             "tenant_name": where.settings.branding.name or where.name,
             "issuer": where.issuer,
             "brand": brand_of(where),
+            "greeting": i18n.in_language(own.greeting, where, reader=chosen),
+            "footer": i18n.in_language(own.footer, where, reader=chosen),
             "language": chosen,
             "direction": i18n.direction(chosen),
         }

@@ -13,7 +13,7 @@ from app.infra.tenancy import SystemReason
 from app.kernel.errors import Problem
 from app.web.services import Services
 from tests.conftest import new_tenant
-from tests.protocol.browserless import Person, new_public_client
+from tests.protocol.browserless import Person, new_person, new_public_client
 
 if TYPE_CHECKING:
     from tests.conftest import Http
@@ -47,6 +47,36 @@ def test_template_injection(services: Services, tenant: TenantContext, http: "Ht
         assert "1337" not in page.text
         assert "<script>1" not in page.text
         assert "{{ 7*191 }}" in page.text
+
+
+EVERYWHERE = {
+    name: {"title": {"en": INJECTED}, "intro": {"en": INJECTED}}
+    for name in ("registration", "recover", "signed_out")
+} | {name: {"intro": {"en": INJECTED}} for name in ("factor", "consent", "error")}
+
+
+def test_template_injection_on_every_page(services: Services, tenant: TenantContext, http: "Http") -> None:
+    """The same of the words of each page: text in a heading or under it, and in no other tenant's pages."""
+    decide(services, tenant, texts=EVERYWHERE)
+    with services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        row = tenants.find(session, tenant.slug)
+        assert row is not None
+        tenants.update_settings(row, {"registration": {"people": "open"}})
+    services.versions.touch()
+    new_person(services, tenant)
+    new_public_client(services, tenant)
+    person, other = Person(http), new_tenant(services)
+    for page in (
+        person.follow(http.get("/register")),
+        person.follow(http.get("/forgot")),
+        http.get("/no-such-page"),
+        person.follow(http.get("/logout")),
+        person.sign_in(person.authorize()),
+    ):
+        assert "{{ 7*191 }}" in page.text, page.request.path
+        assert "1337" not in page.text
+        assert "<script>1" not in page.text
+    assert "7*191" not in http.get(other.path + "/no-such-page", raw=True).text
 
 
 @pytest.mark.parametrize("member", ["header_html", "footer_html"])

@@ -15,13 +15,16 @@ import time_machine
 from app.domain import branding, tenants
 from app.domain.tenants import TenantContext
 from app.infra.fetch import Fetcher
+from app.infra.mail import Mailer
 from app.infra.state import Delete, Key
 from app.infra.tenancy import SystemReason
 from app.kernel import clock
 from app.kernel.secrets import lookup_hash
-from app.web import brand_preview
+from app.web import brand_preview, mails
 from app.web.services import Services
 from tests.protocol.browserless import Person, new_person, new_public_client
+from tests.unit.infra.test_mail import Inbox, Server
+from tests.unit.infra.test_mail import inbox as inbox
 
 if TYPE_CHECKING:
     from tests.conftest import Http
@@ -111,12 +114,77 @@ def test_words_and_links(services: Services, tenant: TenantContext, http: "Http"
         legal={"imprint": "https://example.com/imprint"},
     )
     page = http.get("/sign-in").text
-    assert "Welcome &lt;b&gt;</h1>" in page
+    assert "<h1><bdi>Welcome &lt;b&gt;</bdi></h1>" in page
     assert "Staff only" in page
     assert 'href="https://example.com/help?a=1&amp;b=2" rel="noreferrer noopener"' in page
     german = http.get("/sign-in", headers={"Accept-Language": "de"}).text
-    assert "Willkommen</h1>" in german
+    assert "Willkommen</bdi></h1>" in german
     assert "Impressum" in german
+
+
+def test_words_of_each_page(services: Services, tenant: TenantContext, http: "Http") -> None:
+    """Heading and line where the page may have both, the line alone where the heading says who wants what."""
+    pages = ("registration", "recover", "factor", "consent", "signed_out", "error")
+    texts: dict[str, Any] = {name: {"intro": {"en": f"Our line: {name}"}} for name in pages}
+    for name in ("registration", "recover", "signed_out"):
+        texts[name]["title"] = {"en": f"Our heading: {name}", "de": f"Unser Titel: {name}"}
+    decide(services, tenant, texts=texts)
+    with services.tenancy.system(SystemReason.COMMAND_LINE, write=True) as session:
+        row = tenants.find(session, tenant.slug)
+        assert row is not None
+        mfa = {"required": "all", "methods": ["totp"]}
+        tenants.update_settings(row, {"registration": {"people": "open"}, "authentication": {"mfa": mfa}})
+    services.versions.touch()
+    new_person(services, tenant)
+    new_public_client(services, tenant)
+    person = Person(http)
+    consent = person.save_codes(person.enrol(person.sign_in(person.authorize())))
+    again = Person(type(http)(http.app, tenant))
+    again.app = person.app
+    seen = {
+        "consent": consent,
+        "factor": again.sign_in(again.authorize()),
+        "registration": again.follow(again.http.get("/register")),
+        "recover": again.follow(again.http.get("/forgot")),
+        "error": http.get("/no-such-page"),
+        "signed_out": again.follow(again.http.get("/logout")),
+    }
+    for name, page in seen.items():
+        assert f'<p class="lead" dir="auto">Our line: {name}</p>' in page.text, name
+        assert page.text.count("Our line") == 1, name
+        has_heading = f"<h1><bdi>Our heading: {name}</bdi></h1>" in page.text
+        assert has_heading == ("title" in texts[name]), name
+    assert "wants access</h1>" in consent.text
+    german = again.follow(again.http.get("/forgot", headers={"Accept-Language": "de"}))
+    assert "Our line: recover" in german.text
+    assert "Our line" not in http.get("/sign-in").text
+
+
+def test_mail_comes_from_the_tenant(services: Services, tenant: TenantContext, inbox: Inbox) -> None:
+    """Its name beside the deployment's address, another where the settings say so, and where answers go."""
+    server = Server(inbox)
+    server.start()
+    sending = dataclasses.replace(services.settings, smtp_url=f"smtp://127.0.0.1:{server.port}")
+    mailer = Mailer(sending, services.vault, services.tenancy)
+    try:
+        for said in (
+            {},
+            {"name": "Northwind"},
+            {"mail": {"from_name": "Northwind accounts", "reply_to": "help@example.org"}},
+        ):
+            decide(services, tenant, **said)
+            where = services.tenants.by_id(tenant.id)
+            assert where is not None
+            with mails.outside_requests(services), services.tenancy.session(tenant.id, write=True) as db:
+                mails.send(db, where, "account_deleted", "alice@example.com", "en")
+            for claim in services.outbox.claim(tenant.id):
+                services.outbox.delivered(claim, mailer.deliver(tenant.id, claim.payload))
+    finally:
+        server.stop()
+    senders = [message["From"].addresses[0] for message in inbox.messages]
+    assert [sender.display_name for sender in senders] == [tenant.name, "Northwind", "Northwind accounts"]
+    assert {sender.addr_spec for sender in senders} == {"no-reply@localhost"}
+    assert [message["Reply-To"] for message in inbox.messages] == [None, None, "help@example.org"]
 
 
 def test_own_markup_needs_a_host_of_its_own(services: Services, tenant: TenantContext, http: "Http") -> None:

@@ -101,6 +101,54 @@ def test_how_wide_a_picture_is(picture: bytes, proportion: float) -> None:
     assert pictures.proportion(pictures.check(picture)) == proportion
 
 
+class TestWords:
+    def test_those_of_the_sign_in_page_stand_first(self) -> None:
+        said = BrandingSettings.model_validate(
+            {
+                "texts": {
+                    "title": {"en": "Hello"},
+                    "intro": {"de": "Servus"},
+                    "registration": {"title": {"en": "Join"}},
+                }
+            }
+        )
+        assert (said.texts.title, said.texts.intro) == ({"en": "Hello"}, {"de": "Servus"})
+        assert said.texts.registration.title == {"en": "Join"}
+
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            {"registration": {"title": {"en": "x" * 301}}},
+            {"error": {"intro": {"en": "two\nlines"}}},
+            {"consent": {"title": {"en": "Allow everything"}}},
+            {"factor": {"title": {"en": "Nothing to see"}}},
+            {"mail": {"greeting": {"en": "Hello\r\nBcc: eve@example.com"}}},
+            {"mail": {"greeting": {"<b>": "Hello"}}},
+            {"elsewhere": {"intro": {"en": "x"}}},
+        ],
+    )
+    def test_refused(self, texts: dict[str, Any]) -> None:
+        """Lines of plain text, of which the headings that say who wants what are none."""
+        assert "texts." in fault_of(texts=texts)
+
+    @pytest.mark.parametrize(
+        "mail",
+        [
+            {"from_name": "Acme\r\nBcc: eve@example.com"},
+            {"from_name": ""},
+            {"from_name": "x" * 81},
+            {"reply_to": "nobody"},
+            {"reply_to": "a@example.com\r\nBcc: eve@example.com"},
+            {"reply_to": "a@example.com, b@example.com"},
+            {"reply_to": "Eve <eve@example.com>"},
+            {"reply_to": "ö@example.com"},
+            {"from": "eve@example.com"},
+        ],
+    )
+    def test_no_header_of_ones_own(self, mail: dict[str, Any]) -> None:
+        assert "mail." in fault_of(mail=mail)
+
+
 class TestPictures:
     @pytest.mark.parametrize(
         ("content", "kind"),

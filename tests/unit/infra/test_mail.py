@@ -397,3 +397,46 @@ def test_a_password_is_not_sent_in_the_clear(
     monkeypatch.setattr(smtp, "is_loopback_host", lambda host: False)
     with pytest.raises(DeliveryFailed, match="no TLS"):
         smtp.check(smtp.parse_url(f"smtp://u:p@127.0.0.1:{server.port}"))
+
+
+HOSTILE_NAMES = [
+    "Acme\r\nBcc: eve@example.com",
+    "Acme\nReply-To: eve@example.com",
+    "Acme\u2028Bcc: eve@example.com",
+    'Acme" <eve@example.com>, "',
+    "eve@example.com",
+    "<eve@example.com>",
+    "Acme, eve@example.com",
+    "=?utf-8?q?Acme=0ABcc=3A_eve=40example=2Ecom?=",
+    "\\",
+    "\x00",
+    "ö" * 300,
+    "صديق <eve@example.com>",
+    "\u202emoc.elpmaxe@evE",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_is_no_header_and_no_address(
+    parts: Parts, tenant_id: str, mailer: Mailer, inbox: Inbox, name: str
+) -> None:
+    """RFC 5322 section 3.4: whatever a tenant is called, mail comes from the deployment's one address."""
+    send(parts, mailer, tenant_id, from_name=name)
+    deliver(parts, mailer, tenant_id)
+    (message,) = inbox.messages
+    assert [address.addr_spec for address in message["From"].addresses] == ["id@example.com"]
+    assert message["Bcc"] is None
+    assert message["Reply-To"] is None
+    assert len(message.get_all("From")) == 1
+    assert message["From"].addresses[0].display_name.isprintable()
+
+
+def test_a_name_and_where_answers_go(parts: Parts, tenant_id: str, mailer: Mailer, inbox: Inbox) -> None:
+    send(parts, mailer, tenant_id, from_name="Bäckerei Sonnenschein", reply_to="hallo@example.org")
+    deliver(parts, mailer, tenant_id)
+    (message,) = inbox.messages
+    assert message["From"].addresses[0].display_name == "Bäckerei Sonnenschein"
+    assert message["From"].addresses[0].addr_spec == "id@example.com"
+    assert message["Reply-To"] == "hallo@example.org"
+    with pytest.raises(Problem):
+        send(parts, mailer, tenant_id, reply_to="hallo@example.org\r\nBcc: eve@example.com")

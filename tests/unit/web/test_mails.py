@@ -109,3 +109,28 @@ def test_a_mail_looks_like_the_tenant(app: Flask) -> None:
 def test_an_unknown_language_is_english(app: Flask) -> None:
     with app.app_context():
         assert "Set a new password" in mails.render(at(), "reset_password", "tlh", **VALUES)[0]
+
+
+@pytest.mark.parametrize("template", templates())
+def test_every_mail_has_the_tenants_own_words(app: Flask, template: str) -> None:
+    """In the reader's language, as text, in both layouts; without any nothing is there."""
+    words = {
+        "greeting": {"en": f"Dear customer {HOSTILE}", "de": "Guten Tag"},
+        "footer": {"en": "Questions? Call 555-0100."},
+    }
+    said = TenantSettings.model_validate({"branding": {"texts": {"mail": words}}})
+    own = dataclasses.replace(at(), settings=said)
+    with app.app_context():
+        _, text, html = mails.render(own, template, "en", **VALUES)
+        _, german, _ = mails.render(own, template, "de", **VALUES)
+        _, plain, _ = mails.render(at(), template, "en", **VALUES)
+    assert text.startswith(f"Dear customer {HOSTILE}\n\n")
+    assert "Questions? Call 555-0100.\n\n-- \n" in text
+    assert "Dear customer &lt;script&gt;" in html
+    assert "<script>" not in html
+    assert "49" not in html
+    assert german.startswith("Guten Tag\n\n")
+    assert "Questions?" in german, "English where there is no German"
+    assert (
+        text.replace(f"Dear customer {HOSTILE}\n\n", "").replace("Questions? Call 555-0100.\n\n", "") == plain
+    )
