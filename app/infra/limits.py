@@ -98,6 +98,10 @@ FIRST_ADMIN = Limit("first_admin", 20, 3600)
 """Requests from one network for first-administrator links that are none. `count`, when it failed."""
 LINK_GUESSES = Limit("link_guesses", 20, 3600)
 """Requests from one network for one-time links that are none. `count`, when it failed."""
+LINK_FORMS = Limit("link_forms", 20, 3600)
+"""Accounts and passwords sent from behind one link: each may cost a hash, and says whether a name is taken. `count`."""
+LINK_FORMS_NETWORK = Limit("link_forms_network", 100, 300)
+"""The same from one network, whatever the links. `count`."""
 REGISTRATION = Limit("registration", 30, 3600)
 """Accounts asked for from one network by browsers that did their proof of work. `count`."""
 REGISTRATION_UNPROVEN = Limit("registration_unproven", 5, 3600)
@@ -165,6 +169,8 @@ LIMITS = (
     SIGN_IN_ALL,
     FIRST_ADMIN,
     LINK_GUESSES,
+    LINK_FORMS,
+    LINK_FORMS_NETWORK,
     REGISTRATION,
     REGISTRATION_UNPROVEN,
     REGISTRATION_UNPROVEN_ALL,

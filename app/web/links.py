@@ -37,6 +37,15 @@ def person(db: Session, link: OneTimeLink) -> User:
     return user
 
 
+def count(token: str) -> None:
+    """One more form from behind a link that costs a hash or tells something. Raises `RateLimited`."""
+    tenant_id, network = pages.tenant().id, limits.network_of(pages.origin().ip)
+    outcome = pages.services().state.execute(
+        limits.LINK_FORMS.count(tenant_id, token), limits.LINK_FORMS_NETWORK.count(tenant_id, network)
+    )
+    limits.require(outcome, limits.LINK_FORMS, limits.LINK_FORMS_NETWORK)
+
+
 def bound_to(token: str) -> str:
     """What the form behind a link is bound to: whoever knows the link may send it."""
     return f"link:{token}"

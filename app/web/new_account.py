@@ -100,6 +100,7 @@ def take(page: Page, make: Make) -> Response | Verified:
     """Make the account of what was sent; the form again where something is wrong, or word that the link is gone."""
     where, parts = pages.tenant(), pages.services()
     form = checked(NewAccountForm, links.bound_to(page.token))
+    links.count(page.token)
     username = (form.username.data or "").strip()
     attributes = profile_fields.sent(where, only_required=True)
     own = registration.own_words(username, page.email, attributes)

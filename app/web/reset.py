@@ -190,6 +190,7 @@ def set_password(
     """
     where, parts, purpose = pages.tenant(), pages.services(), asked_by.purpose
     password = checked(NewPasswordForm, links.bound_to(token)).password.data or ""
+    links.count(token)
     try:
         password_hash = _hash(purpose, token, password)
         with parts.tenancy.session(where.id, write=True) as db:

@@ -14,10 +14,12 @@ from app.serving.sizing import PAGE_THREADS
 from app.web import branding
 from app.web.services import Services
 from tests.conftest import Http, new_tenant
-from tests.protocol.browserless import new_public_client
+from tests.protocol import mailbag
+from tests.protocol.browserless import Person, new_person, new_public_client, token_of
 from tests.protocol.key_server import KeyServer
 from tests.protocol.registrations import Made, Registry
 from tests.protocol.tarpit import Tarpit
+from tests.protocol.test_tenant_settings import decide
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
 
@@ -73,3 +75,48 @@ def test_one_client_has_few_logos_fetched(services: Services) -> None:
         services.state.execute(*[whole.fail(registry.tenant.id)] * whole.most)
         assert other.put(logo_uri=f"{shelf.url}?another").status_code == 200
         assert shown(other) == 404
+
+
+def test_one_link_has_few_forms_read(services: Services, tenant: TenantContext, http: Http) -> None:
+    """Each costs a hash, and says whether a user name is taken: neither is to be had without end for one link."""
+    fast = dataclasses.replace(services, sign_in_floor_seconds=0.0)
+    http = Http(create_app(fast.settings, services=fast), tenant)
+    terms = {"version": "1", "url": "https://example.com/terms"}
+    decide(services, tenant, registration={"people": "open"}, terms=terms)
+    new_person(services, tenant, "carol")
+    path, form = _registration(services, http)
+    network = limits.network_of("127.0.0.1")
+    statuses = [
+        http.post(path, form={**form, "username": f"free{number}"}).status_code
+        for number in range(limits.LINK_FORMS.most)
+    ]
+    assert set(statuses) == {400}
+    refused = http.post(path, form={**form, "username": "carol"})
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "taken" not in refused.text
+    other, form = _registration(services, http)
+    whole = limits.LINK_FORMS_NETWORK
+    services.state.execute(*[whole.fail(tenant.id, network)] * whole.most)
+    assert http.post(other, form={**form, "username": "free"}).status_code == 429
+
+
+def test_one_reset_link_compares_few_passwords(services: Services, tenant: TenantContext, http: Http) -> None:
+    """The present password is refused after it was compared, and uses nothing up."""
+    new_person(services, tenant)
+    person = Person(http)
+    page = person.follow(http.get("/forgot"))
+    http.post(person.at, raw=True, form={"csrf_token": token_of(page), "login": "alice"})
+    path = mailbag.path_of(mailbag.newest(services, tenant, "alice@example.com").link, tenant)
+    form = {"csrf_token": token_of(http.get(path)), "password": "short"}
+    found = [http.post(path, form=form).status_code for _ in range(limits.LINK_FORMS.most + 1)]
+    assert found == [400] * limits.LINK_FORMS.most + [429]
+
+
+def _registration(services: Services, http: Http) -> tuple[str, dict[str, str]]:
+    """A link to make an account behind, and what its form needs but the name."""
+    person = Person(http)
+    page = person.follow(http.get("/register"))
+    http.post(person.at, raw=True, form={"csrf_token": token_of(page), "email": "thief@example.com"})
+    path = mailbag.path_of(mailbag.newest(services, http.tenant, "thief@example.com").link, http.tenant)
+    return path, {"csrf_token": token_of(http.get(path)), "password": "a-long-enough-passphrase"}
