@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.domain import users
+from app.domain import account_deletion, users
 from app.infra.signing import SigningKeyHandle
 from tests.protocol.key_server import KeyServer
 from tests.protocol.parties import Party
@@ -301,3 +301,16 @@ def test_discovery_names_the_grant_only_where_somebody_is_trusted(side: TokenSid
     assert JWT_BEARER in here
     bare = Http(side.http.app, new_tenant(side.services))
     assert JWT_BEARER not in bare.get("/.well-known/openid-configuration").json["grant_types_supported"]
+
+
+def test_who_is_leaving_gets_nothing_new(side: TokenSide, job: Party) -> None:
+    """Whoever asked to be deleted has taken everything back: an issuer's word does not make new tokens of it."""
+    user_id = side.user()
+    with side.services.tenancy.session(side.tenant.id, write=True) as session:
+        user = users.get(session, user_id)
+        assert user is not None
+        email, user.email_verified = user.email, True
+        account_deletion.request(session, user, grace_days=14, revocations=side.services.revocations)
+    app = side.client(grant_types=[JWT_BEARER], redirect_uris=[], scope="openid read")
+    told = CI.token(side.tenant.issuer, kind="person", ref="else", email=email, email_verified=True)
+    refused(ask(side, told, app), "invalid_grant")

@@ -172,7 +172,8 @@ class JwtBearer(ExtensionGrant):
             raise errors.ACCESS_RULES[refused](f"from {request.remote_address}")
         with exchange.parts.tenancy.session(request.tenant.id, write=True) as session:
             user = trusted_issuers.user_of(session, found.rule, found.token.claims)
-            if user is None or user.disabled_at is not None:
+            # Whoever asked to be deleted has taken everything back, and gets nothing new.
+            if user is None or user.disabled_at is not None or user.delete_at is not None:
                 raise self._refused("assertion.subject", f"rule {found.rule.name}")
             target = Target(issuance.scopes, issuance.audience)
             subject = subjects.load(session, user, client, exchange.resources, target, {})
