@@ -11,6 +11,7 @@ import pytest
 
 from app.domain.tenants import TenantContext
 from app.web.services import Services
+from tests.attacks.test_sign_in import confirm
 from tests.protocol import mailbag
 from tests.protocol.browserless import Person, new_person, token_of
 from tests.protocol.test_tenant_settings import decide
@@ -75,3 +76,21 @@ def test_no_link_is_in_the_log(
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
     assert secret not in told
     assert "a password for the canary" not in told
+
+
+def test_enumeration_by_time_of_another_address(
+    http: "Http", services: Services, tenant: TenantContext
+) -> None:
+    """In the console too: no mail is written to an address that is somebody's, in the same least time."""
+    confirm(services, tenant, new_person(services, tenant))
+    confirm(services, tenant, new_person(services, tenant, "victim"))
+    person = Person(http)
+    page = http.get("/sign-in")
+    person.at = re.findall(r'action="([^"]*/interaction/[^"?]+)"', page.text)[0]
+    person.sign_in(page)
+    token = token_of(http.get("/account/email"))
+    for address in ("victim@example.com", "free@example.com"):
+        started = time.perf_counter()
+        answer = http.post("/account/email", form={"csrf_token": token, "email": address})
+        assert answer.status_code == 303
+        assert time.perf_counter() - started >= FLOOR

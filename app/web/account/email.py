@@ -1,11 +1,13 @@
 """Another e-mail address: it takes the old one's place once somebody read mail there, and the old one hears of it."""
 
+import time
+
 from flask import Flask, Response, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app.domain import one_time_links, registration, users
-from app.infra import audit, limits
+from app.infra import audit, limits, page_slots
 from app.kernel.errors import Problem
 from app.web import mails, pages
 from app.web.account import shell
@@ -32,7 +34,8 @@ def _show() -> Response:
 
 
 def _ask() -> Response:
-    """The same answer whether the address is taken or not: only mail that is read tells."""
+    """The same answer in the same time whether the address is taken or not: only mail that is read tells."""
+    started = time.monotonic()
     form = checked(EmailForm, shell.bound_here())
     found = shell.acting("account_email", area=AREA)
     if isinstance(found, Response):
@@ -59,6 +62,7 @@ def _ask() -> Response:
             mails.send(db, where, "change_email", address, mails.language_of(found.user), link=target)
         event = found.event("email.change.requested", target=found.user.id, name=found.user.username)
         audit.record(db, event)
+    page_slots.rest_until(started + parts.sign_in_floor_seconds)
     return pages.see_other(pages.url("account_email", sent=""))
 
 
