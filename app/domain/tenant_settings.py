@@ -287,13 +287,18 @@ class PeopleSettings(_Block):
         return self
 
 
+TermsUrl = Annotated[str, Field(pattern=r"^https://[^\s<>\"]{1,1990}$")]
+TermsText = Annotated[str, Field(max_length=2000)]
+
+
 class TermsSettings(_Block):
     """What people agree to before they go on. A new version is asked for at the next sign-in."""
 
     version: Annotated[str, Field(min_length=1, max_length=100)]
-    url: Annotated[str, Field(pattern=r"^https://[^\s<>\"]{1,1990}$")]
-    text: Annotated[str, Field(max_length=2000)] = ""
-    """What changed, or what they are about, in a few sentences."""
+    url: TermsUrl | Annotated[dict[LanguageTag, TermsUrl], Field(min_length=1, max_length=50)]
+    """Where they are: one address, or one per language."""
+    text: TermsText | Annotated[dict[LanguageTag, TermsText], Field(max_length=50)] = ""
+    """What changed, or what they are about, in a few sentences; perhaps per language."""
 
 
 class KeySettings(_Block):

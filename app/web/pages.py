@@ -116,6 +116,7 @@ def page(
         reference=reference(),
         asset=_asset,
         in_words=i18n.in_words,
+        in_own_words=lambda texts: i18n.in_language(texts, where) if where else "",
         frames=frames,
         conformance=services().settings.conformance,
         **values,
