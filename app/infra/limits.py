@@ -22,6 +22,10 @@ _REMEMBERED = 4096
 """How many subjects a process keeps the operations of: they depend on nothing else."""
 
 
+WIDER = 8
+"""How many networks of one IPv6 site may be as busy as each may be by itself (`by_network`)."""
+
+
 class RateLimited(Problem):
     """Too much of something. `retry_after_seconds` is exact, at least 1."""
 
@@ -215,6 +219,28 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def by_network(limit: Limit, tenant_id: str, address: str) -> tuple[Increment, ...]:
+    """Count one of an address's network; of an IPv6 address, also of the /48 it is of, at `WIDER` times the limit: a
+    site has 65,536 networks. In one batch; `require` takes the limit for each."""
+    narrow = limit.count(tenant_id, network_of(address))
+    if (site := _site_of(address)) is None:
+        return (narrow,)
+    return narrow, Limit(f"{limit.name}_site", limit.most * WIDER, limit.window_seconds).count(
+        tenant_id, site
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _site_of(address: str) -> str | None:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped is not None:
+        return None
+    return str(ipaddress.IPv6Network((int(parsed) >> 80 << 80, 48)))
 
 
 def require(outcome: Outcome, *limits: Limit | None) -> None:

@@ -39,11 +39,12 @@ def person(db: Session, link: OneTimeLink) -> User:
 
 def count(token: str) -> None:
     """One more form from behind a link that costs a hash or tells something. Raises `RateLimited`."""
-    tenant_id, network = pages.tenant().id, limits.network_of(pages.origin().ip)
+    tenant_id, of_network = pages.tenant().id, limits.LINK_FORMS_NETWORK
     outcome = pages.services().state.execute(
-        limits.LINK_FORMS.count(tenant_id, token), limits.LINK_FORMS_NETWORK.count(tenant_id, network)
+        limits.LINK_FORMS.count(tenant_id, token),
+        *limits.by_network(of_network, tenant_id, pages.origin().ip),
     )
-    limits.require(outcome, limits.LINK_FORMS, limits.LINK_FORMS_NETWORK)
+    limits.require(outcome, limits.LINK_FORMS, of_network, of_network)
 
 
 def bound_to(token: str) -> str:

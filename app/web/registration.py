@@ -122,14 +122,13 @@ def _address_page(turn: Turn, email: str = "", fault: str = "") -> Response:
 
 
 def _require_few(where: TenantContext, proven: bool) -> None:
-    network = limits.network_of(pages.origin().ip)
-    if proven:
-        outcome = pages.services().state.execute(limits.REGISTRATION.count(where.id, network))
-        limits.require(outcome, limits.REGISTRATION)
-        return
-    asked = (limits.REGISTRATION_UNPROVEN, limits.REGISTRATION_UNPROVEN_ALL)
-    outcome = pages.services().state.execute(asked[0].count(where.id, network), asked[1].count(where.id))
-    limits.require(outcome, *asked)
+    few = limits.REGISTRATION if proven else limits.REGISTRATION_UNPROVEN
+    counted = limits.by_network(few, where.id, pages.origin().ip)
+    asked = (few,) * len(counted)
+    if not proven:
+        counted = (*counted, limits.REGISTRATION_UNPROVEN_ALL.count(where.id))
+        asked = (*asked, limits.REGISTRATION_UNPROVEN_ALL)
+    limits.require(pages.services().state.execute(*counted), *asked)
 
 
 def _send(turn: Turn, email: str, proven: bool) -> None:

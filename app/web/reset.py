@@ -79,9 +79,9 @@ def _ask(interaction_id: str) -> Response:
     if not is_offered(turn.where):
         raise NotFound
     form, parts = checked(ForgottenForm, turn.bound_to), pages.services()
-    network = limits.network_of(pages.origin().ip)
-    outcome = parts.state.execute(limits.RESET_NETWORK.count(turn.where.id, network))
-    limits.require(outcome, limits.RESET_NETWORK)
+    few = limits.RESET_NETWORK
+    outcome = parts.state.execute(*limits.by_network(few, turn.where.id, pages.origin().ip))
+    limits.require(outcome, few, few)
     _send(turn, (form.login.data or "").strip())
     page_slots.rest_until(started + parts.sign_in_floor_seconds)
     return turn.deliver(pages.see_other(pages.url("forgot_login", interaction_id=interaction_id, sent="")))

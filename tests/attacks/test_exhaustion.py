@@ -120,3 +120,26 @@ def _registration(services: Services, http: Http) -> tuple[str, dict[str, str]]:
     http.post(person.at, raw=True, form={"csrf_token": token_of(page), "email": "thief@example.com"})
     path = mailbag.path_of(mailbag.newest(services, http.tenant, "thief@example.com").link, http.tenant)
     return path, {"csrf_token": token_of(http.get(path)), "password": "a-long-enough-passphrase"}
+
+
+def test_the_networks_of_one_site_are_counted_together(services: Services, tenant: TenantContext) -> None:
+    """Who has a /48 has 65,536 networks, and not as many budgets; their neighbours have their own."""
+    fast = dataclasses.replace(services, sign_in_floor_seconds=0.0)
+    http = Http(create_app(fast.settings, services=fast), tenant)
+    person = Person(http)
+    form = {"csrf_token": token_of(person.follow(http.get("/forgot"))), "login": "nobody"}
+
+    def ask(address: str) -> int:
+        return http.post(person.at, raw=True, form=form, environ_base={"REMOTE_ADDR": address}).status_code
+
+    few = limits.RESET_NETWORK
+    for number in range(limits.WIDER):
+        counted = limits.by_network(few, tenant.id, f"2001:db8:7:{number:x}::1")
+        assert len(counted) == 2
+        assert services.state.execute(*counted * (few.most - 1)).ok
+    assert [ask(f"2001:db8:7:{number:x}::1") for number in range(16, 16 + limits.WIDER)] == [
+        303
+    ] * limits.WIDER
+    assert ask("2001:db8:7:ffff::1") == 429
+    assert ask("2001:db8:8:ffff::1") == 303
+    assert len(limits.by_network(few, tenant.id, "192.0.2.1")) == 1
