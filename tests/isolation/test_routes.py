@@ -748,8 +748,8 @@ def brand_preview(world: World) -> list[TestResponse]:
     link = make_link(world.a.services, world.a.tenant, {"name": f"Preview {MARK}"})
     path = link.removeprefix(world.a.tenant.issuer)
     assert MARK in world.a.http.get(path).text
-    answers = [world.thief().get(path), world.thief().get(path + "/brand.css")]
-    assert [answer.status_code for answer in answers] == [404, 404]
+    answers = [world.thief().get(path + part) for part in ("", "/brand.css", "/consent")]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
     return answers
 
 
