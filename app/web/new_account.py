@@ -18,6 +18,7 @@ from app.domain.password_policy import SENTENCES, PolicyProblem, Rules
 from app.domain.profile import ProfileFaults
 from app.domain.registration import Newcomer
 from app.domain.tenants import TenantContext
+from app.infra.limits import RateLimited
 from app.kernel.errors import Problem
 from app.protocols.login.factors.outcome import Verified
 from app.web import i18n, links, pages, profile_fields, strength
@@ -100,7 +101,13 @@ def take(page: Page, make: Make) -> Response | Verified:
     """Make the account of what was sent; the form again where something is wrong, or word that the link is gone."""
     where, parts = pages.tenant(), pages.services()
     form = checked(NewAccountForm, links.bound_to(page.token))
-    links.count(page.token)
+    try:
+        links.count(page.token)
+    except RateLimited as refusal:
+        # What was typed stays, but the password.
+        response = show(page, faults={"username": _("Wait a while, then try again.")}, status=429)
+        response.headers["Retry-After"] = str(refusal.retry_after_seconds)
+        return response
     username = (form.username.data or "").strip()
     attributes = profile_fields.sent(where, only_required=True)
     own = registration.own_words(username, page.email, attributes)

@@ -95,6 +95,8 @@ def test_one_link_has_few_forms_read(services: Services, tenant: TenantContext, 
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
     assert "taken" not in refused.text
+    assert 'value="carol"' in refused.text
+    assert form["password"] not in refused.text
     other, form = _registration(services, http)
     whole = limits.LINK_FORMS_NETWORK
     services.state.execute(*[whole.fail(tenant.id, network)] * whole.most)

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 
 from app.infra import limits
-from app.infra.limits import Limit, network_of
+from app.infra.limits import Limit
 from app.infra.state import Delete, Get, Increment, Key, Put, StateStore, TakeOnce
 from app.kernel.secrets import b64url, equal, keyed_hash, lookup_hash, new_secret
 from app.protocols.login.factors.outcome import Blocked, Origin
@@ -41,13 +41,12 @@ class SentCodes:
 
     def allow(self, tenant_id: str, whom: str, by: tuple[Limit, ...], origin: Origin) -> Blocked | None:
         """Count one message to `whom` (a person, or an address nobody has). None: it may be sent."""
-        network = network_of(origin.ip)
-        counted = [
-            limit.count(
-                tenant_id, {limits.CODES_NETWORK: network, limits.CODES_BY_TEXT_ALL: ""}.get(limit, whom)
-            )
-            for limit in by
-        ]
+        counted: list[Increment] = []
+        for limit in by:
+            if limit is limits.CODES_NETWORK:
+                counted += limits.by_network(limit, tenant_id, origin.ip)
+            else:
+                counted.append(limit.count(tenant_id, "" if limit is limits.CODES_BY_TEXT_ALL else whom))
         outcome = self._state.execute(*counted)
         return None if outcome.ok else Blocked("rate.messages", outcome.retry_after_seconds or 1)
 
