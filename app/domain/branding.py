@@ -349,7 +349,8 @@ def stylesheet(branding: BrandingSettings, *, with_custom: bool) -> str:
     if light:
         parts.append(f":root {{ {_declarations(light)} }}")
     if dark:
-        parts.append(f"@media (prefers-color-scheme: dark) {{ :root {{ {_declarations(dark)} }} }}")
+        # Not on paper, which is always light.
+        parts.append(f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_declarations(dark)} }} }}")
     if with_custom and branding.css:
         parts.append(custom_markup.stylesheet(branding.css))
     return "\n".join(parts) + "\n" if parts else ""

@@ -422,7 +422,7 @@ def test_the_stylesheet_of_a_brand() -> None:
     assert "--brand: #7a1fa2;" in text
     assert "--radius: 2px;" in text
     assert "--font: " in text
-    assert "(prefers-color-scheme: dark)" in text
+    assert "@media screen and (prefers-color-scheme: dark) {" in text, "paper is light"
     assert "x-a" not in text
     assert ".x-a { color: #000; }" in branding.stylesheet(said, with_custom=True)
     assert branding.stylesheet(BrandingSettings(), with_custom=True) == ""
