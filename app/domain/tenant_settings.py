@@ -202,10 +202,10 @@ class LockoutSettings(_Block):
 
     failures: Annotated[int, Field(ge=3, le=1000)] = 10
     window_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 900
+    longest_pause_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 14400
 
 
 class AuthenticationSettings(_Block):
-    longest_pause_seconds: Annotated[Seconds, Field(ge=60, le=86400)] = 14400
     """How people sign in."""
 
     require_verified_email: bool = False
