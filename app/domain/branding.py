@@ -350,7 +350,9 @@ def stylesheet(branding: BrandingSettings, *, with_custom: bool) -> str:
         parts.append(f":root {{ {_declarations(light)} }}")
     if dark:
         # Not on paper, which is always light.
-        parts.append(f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_declarations(dark)} }} }}")
+        parts.append(
+            f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {_declarations(dark)} }} }}"
+        )
     if with_custom and branding.css:
         parts.append(custom_markup.stylesheet(branding.css))
     return "\n".join(parts) + "\n" if parts else ""
