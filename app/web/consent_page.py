@@ -21,7 +21,7 @@ _OPENID_WORDS = {
     "address": later("See your postal address"),
     "phone": later("See your phone number"),
     "groups": later("See which groups you belong to"),
-    "offline_access": later("Keep this access while you are away, until you take it back"),
+    "offline_access": later("Keep this access while you are away, until you remove it"),
 }
 
 
@@ -101,7 +101,7 @@ def resource_title(identifier: str, resources: Mapping[str, ResourceRecord], whe
     if identifier == where.issuer:
         return _("Administration")
     if identifier == DETAILS:
-        return _("In particular")
+        return _("Details")
     record = resources.get(identifier)
     return (record.name if record else "") or identifier
 

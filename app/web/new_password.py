@@ -36,9 +36,9 @@ def take(turn: Turn, standing: Standing, form: OwnPasswordForm) -> Response | Tu
     if _asks_for_current(standing):
         outcome = own_password.prove(turn.where, user, form.current.data or "")
         if isinstance(outcome, Blocked | Failed):
-            errors.note(outcome.reason, "the present password was not shown")
+            errors.note(outcome.reason, "the current password was not shown")
             status = 429 if isinstance(outcome, Blocked) else 400
-            return _page(turn, standing, {"current": _("This is not your present password.")}, status=status)
+            return _page(turn, standing, {"current": _("This is not your current password.")}, status=status)
     session = standing.session
     keep = session.sid if session is not None and session.user_id == user.id else None
     try:

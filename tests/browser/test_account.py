@@ -72,7 +72,7 @@ def test_end_the_session_of_another_browser(tab: Page, site: Site, browser: Brow
     expect(other.get_by_role("heading", level=1)).to_contain_text("Hello, Carol Chen")
     tab.goto(f"{site.base_url}/account/sessions")
     sign_in(tab, "carol")
-    tab.get_by_role("button", name=re.compile("End the session of Firefox 140 on Linux")).first.click()
+    tab.get_by_role("button", name=re.compile("Sign out Firefox 140 on Linux")).first.click()
     expect(tab.get_by_role("status")).to_contain_text("That session has ended")
     other.goto(f"{site.base_url}/account")
     expect(other.locator("#sign-in")).to_be_visible()
@@ -92,6 +92,6 @@ def test_download_ones_data(tab: Page, site: Site, tmp_path: Path) -> None:
 def test_the_rail_leads_to_every_page(tab: Page, site: Site) -> None:
     tab.goto(f"{site.base_url}/account")
     sign_in(tab, "bob")
-    for name in ("Start", "Overview", "Sign-in and security", "Sessions", "Applications", "Your data"):
+    for name in ("Start", "Your account", "Sign-in and security", "Sessions", "Applications", "Your data"):
         tab.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         expect(tab.get_by_role("navigation").locator("[aria-current=page]")).to_have_text(name)

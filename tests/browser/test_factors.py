@@ -116,7 +116,7 @@ def test_link_in_a_second_browser(tab: Page, site: Site, name: str, browser: Bro
         tab.goto(site.authorize_url("own"))
         tab.fill("#username", name)
         tab.click("#by-email")
-        expect(tab.get_by_role("heading")).to_contain_text(["Look at your mail"])
+        expect(tab.get_by_role("heading")).to_contain_text(["Check your e-mail"])
         link = _link(_newest(site, mail.TOPIC))
         other = browser.new_context()
         page = other.new_page()

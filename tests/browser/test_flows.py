@@ -107,7 +107,7 @@ def test_start_account_and_sign_out(tab: Page, site: Site) -> None:
     tab.goto(site.base_url)
     sign_in(tab, "carol")
     expect(tab.get_by_role("heading", level=1)).to_contain_text("Hello, Carol Chen")
-    tab.get_by_role("link", name="Overview", exact=True).click()
+    tab.get_by_role("link", name="Your account", exact=True).click()
     expect(tab.get_by_role("main").get_by_text("carol@example.com")).to_be_visible()
     tab.click("#accounts")
     tab.click("#sign-out")
@@ -130,12 +130,12 @@ def test_take_access_back(tab: Page, site: Site) -> None:
     site.allow_everything("carol")
     tab.goto(f"{site.base_url}/account/applications")
     sign_in(tab, "carol")
-    buttons = tab.get_by_role("button", name=re.compile("Take back"))
+    buttons = tab.get_by_role("button", name=re.compile("Remove access"))
     # A page on its way has no button to count.
     buttons.first.wait_for()
     before = buttons.count()
     buttons.first.click()
-    expect(tab.get_by_role("status")).to_contain_text("The access was taken back")
+    expect(tab.get_by_role("status")).to_contain_text("The access was removed")
     expect(buttons).to_have_count(before - 1)
 
 

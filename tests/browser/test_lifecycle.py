@@ -56,7 +56,7 @@ def test_registration_leads_on_to_the_application(tab: Page, site: Site) -> None
     tab.click("#register")
     tab.fill("#email", address)
     tab.click("#continue")
-    expect(tab.get_by_role("heading", level=1)).to_have_text("Look in your mailbox")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Check your e-mail")
     tab.goto(link_to(site, address))
     tab.fill("#password", PASSWORD)
     tab.fill("#profile-name", "New Comer")

@@ -139,7 +139,7 @@ def ask(person: Person, login: str = "alice", **changes: Any) -> "TestResponse":
 class TestSignInByEmail:
     def test_by_code(self, by_email: Person, services: Services, tenant: TenantContext) -> None:
         page = ask(by_email)
-        assert "Look at your mail" in page.text
+        assert "Check your e-mail" in page.text
         (message,) = messages(services, tenant)
         page = by_email.step(page, step="email", code=code_in(message))
         assert 'id="allow"' in page.text
@@ -218,7 +218,7 @@ class TestSignInByEmail:
         other = elsewhere(by_email)
         page = ask(other, login)
         assert page.status_code == known.status_code == 200
-        assert "Look at your mail" in page.text
+        assert "Check your e-mail" in page.text
         assert len(messages(services, tenant)) == 1
         assert other.step(page, step="email", code="123456").status_code == 401
 
@@ -226,7 +226,7 @@ class TestSignInByEmail:
         self, by_email: Person, services: Services, tenant: TenantContext
     ) -> None:
         new_person(services, tenant, "bob")
-        assert "Look at your mail" in ask(by_email, "bob").text
+        assert "Check your e-mail" in ask(by_email, "bob").text
         assert messages(services, tenant) == []
 
     def test_nobody_is_bombed(self, by_email: Person, services: Services, tenant: TenantContext) -> None:

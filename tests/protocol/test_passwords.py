@@ -167,7 +167,7 @@ def test_change_wants_the_present_password(alice: Person, services: Services, te
     alice.through()
     answer = set_password(alice, NEW, current="not it")
     assert answer.status_code == 400
-    assert "not your present password" in answer.text
+    assert "not your current password" in answer.text
     assert services.passwords.verify(PASSWORD, row(services, tenant).password_hash or "").ok
 
 

@@ -79,7 +79,7 @@ def find(services: Services, tenant: TenantContext, login: str) -> User | None:
 
 
 def link_for(services: Services, tenant: TenantContext, http: "Http", email: str = NEW) -> str:
-    assert "Look in your mailbox" in ask(http, email).text
+    assert "Check your e-mail" in ask(http, email).text
     return mailbag.path_of(mailbag.newest(services, tenant, email).link, tenant)
 
 
@@ -90,7 +90,7 @@ def test_an_account_is_made_once_mail_was_read_and_its_owner_goes_on_to_the_appl
     page = person.authorize(prompt="create")
     assert "Create an account" in page.text
     form = {"csrf_token": token_of(page), "email": NEW}
-    assert "Look in your mailbox" in person.follow(http.post(person.at, raw=True, form=form)).text
+    assert "Check your e-mail" in person.follow(http.post(person.at, raw=True, form=form)).text
     assert find(services, open_tenant, NEW) is None
     letter = mailbag.newest(services, open_tenant, NEW)
     assert "Finish creating your account" in letter.subject
@@ -158,7 +158,7 @@ def test_only_addresses_of_the_tenants_domains(
         page = ask(http, refused)
         assert page.status_code == 400
         assert "none of them" in page.text
-    assert "Look in your mailbox" in ask(http, "a@EXAMPLE.com").text
+    assert "Check your e-mail" in ask(http, "a@EXAMPLE.com").text
 
 
 def test_a_link_goes_stale_when_registration_is_closed_meanwhile(
@@ -253,7 +253,7 @@ def test_without_proof_of_work_few_may_ask_from_one_network(
     challenge = re.findall(r'name="challenge" value="([^"]+)"', page.text)[0]
     proof = solve(challenge)
     answer = ask(http, "proven@example.com", challenge=challenge, proof=proof)
-    assert "Look in your mailbox" in answer.text
+    assert "Check your e-mail" in answer.text
     assert ask(http, "again@example.com", challenge=challenge, proof=proof).status_code == 429
 
 
@@ -276,7 +276,7 @@ def test_one_address_gets_few_mails_however_often_it_is_entered(
     http: "Http", services: Services, open_tenant: TenantContext
 ) -> None:
     for _ in range(limits.REGISTRATION_UNPROVEN.most):
-        assert "Look in your mailbox" in ask(http, NEW).text
+        assert "Check your e-mail" in ask(http, NEW).text
     assert len(mailbag.letters(services, open_tenant, NEW)) == limits.MAIL_TO_ADDRESS.most
 
 
@@ -287,7 +287,7 @@ def test_an_address_in_other_letters_is_the_same_address(
     shapes = (NEW, "New@example.com", "NEW@EXAMPLE.COM", "nEw@example.com", "neW@Example.com")
     assert len(shapes) > limits.MAIL_TO_ADDRESS.most
     for shape in shapes:
-        assert "Look in your mailbox" in ask(http, shape).text
+        assert "Check your e-mail" in ask(http, shape).text
     assert len(mailbag.letters(services, open_tenant)) == limits.MAIL_TO_ADDRESS.most
 
 

@@ -68,7 +68,7 @@ def _show() -> Response:
     if isinstance(found, Response):
         return found
     notices = {
-        "withdrawn": _("The access was taken back."),
+        "withdrawn": _("The access was removed."),
         "signed-out": _("The application was signed out."),
     }
     return shell.render(

@@ -62,7 +62,7 @@ def _leave() -> Response:
         frames=frontchannel_logout.frames(where, parts.clients, took_part),
         title=_("Your account is going to be deleted"),
         text=_(
-            "It goes for good on %(when)s. To keep it, sign in before that day.",
+            "It is deleted for good on %(when)s. To keep it, sign in before that day.",
             when=i18n.in_words(delete_at),
         ),
         home=pages.url("start"),

@@ -41,13 +41,13 @@ def _change() -> Response:
     if user.password_hash is not None:
         outcome = own_password.prove(where, user, form.current.data or "")
         if isinstance(outcome, Blocked | Failed):
-            errors.note(outcome.reason, "the present password was not shown")
+            errors.note(outcome.reason, "the current password was not shown")
             if isinstance(outcome, Blocked):
                 text = _("Too many attempts. Wait a while, then try again.")
                 response = _page(found, {"current": text}, status=429)
                 response.headers["Retry-After"] = str(outcome.retry_after_seconds)
                 return response
-            return _page(found, {"current": _("This is not your present password.")}, status=400)
+            return _page(found, {"current": _("This is not your current password.")}, status=400)
     try:
         own_password.change(where, user, password, keep=found.session.sid)
     except Problem as problem:

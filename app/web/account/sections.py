@@ -23,15 +23,13 @@ class Section:
 
 RAIL: tuple[Section, ...] = (
     Section("/", later("Start")),
-    Section("/account", later("Overview")),
+    Section("/account", later("Your account")),
     Section("/account/profile", later("Profile"), later("Your name, picture and other details")),
     Section(
         "/account/security", later("Sign-in and security"), later("Password, passkeys and second factors")
     ),
     Section("/account/sessions", later("Sessions"), later("Where you are signed in")),
-    Section(
-        "/account/applications", later("Applications"), later("What you allowed, and how to take it back")
-    ),
+    Section("/account/applications", later("Applications"), later("What you allowed, and how to remove it")),
     Section("/account/data", later("Your data"), later("A copy of everything stored about you")),
 )
 
@@ -45,7 +43,7 @@ SECURITY: tuple[Section, ...] = (
     ),
     Section(
         "/account/factors/trusted-devices",
-        later("Trusted devices"),
+        later("Trusted browsers"),
         later("Browsers that skip the second factor"),
     ),
     Section("/account/email", later("E-mail address"), later("Where links and notices go")),
