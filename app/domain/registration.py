@@ -99,6 +99,29 @@ def make(session: Session, tenant: TenantContext, newcomer: Newcomer, *, email: 
     A user name with an @ may be nobody's address but their own: it would tell whether the address is taken, and keep
     its owner out. Raises `Problem`: `user.invalid`, `user.exists`, `profile.invalid`, `terms.unmet`, `terms.changed`.
     """
+    username, claims = _examined(tenant, newcomer, email)
+    user = users.create(
+        session,
+        username=username,
+        email=email,
+        email_verified=verified,
+        password_hash=newcomer.password_hash,
+        claims=claims,
+    )
+    if tenant.settings.terms is not None:
+        terms.agree(tenant.settings.terms, user, newcomer.terms_version or "")
+    return user
+
+
+def check(session: Session, tenant: TenantContext, newcomer: Newcomer, *, email: str) -> None:
+    """What `make` raises, before anything is done for the newcomer that costs something, as hashing does."""
+    username, _claims = _examined(tenant, newcomer, email)
+    keys = {"username_key": users.normalize(username), "email_key": users.normalize(email)}
+    users.check_free(session, User(**keys))
+
+
+def _examined(tenant: TenantContext, newcomer: Newcomer, email: str) -> tuple[str, dict[str, Any]]:
+    """The user name and the claims. Raises what `make` does without looking at other people."""
     settings = tenant.settings
     username = users.check_username(newcomer.username)
     # As it is compared: other signs than this one become an @ (NFKC).
@@ -110,19 +133,9 @@ def make(session: Session, tenant: TenantContext, newcomer: Newcomer, *, email: 
         raise profile.ProfileFaults(dict.fromkeys(absent, "missing"))
     if newcomer.locale and "locale" in attributes:
         claims.setdefault("locale", newcomer.locale)
-    user = users.create(
-        session,
-        username=username,
-        email=email,
-        email_verified=verified,
-        password_hash=newcomer.password_hash,
-        claims=claims,
-    )
     if settings.terms is not None:
-        if newcomer.terms_version is None:
-            raise Problem("terms.unmet", "Agree to the terms to have an account.")
-        terms.agree(settings.terms, user, newcomer.terms_version)
-    return user
+        terms.check(settings.terms, newcomer.terms_version)
+    return username, claims
 
 
 def own_words(username: str, email: str, attributes: dict[str, Any]) -> Iterable[str]:

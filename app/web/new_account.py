@@ -5,7 +5,7 @@ that; else a passkey is added before anything else (`engine.NO_WAY_IN`).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Response, request
 from flask_babel import gettext as _
@@ -114,11 +114,15 @@ def take(page: Page, make: Make) -> Response | Verified:
     try:
         newcomer = Newcomer(
             username=username or page.email,
-            password_hash=_hash(where, form, own),
+            password_hash=None,
             attributes=attributes,
             terms_version=form.agreed.data or None,
             locale=i18n.language(),
         )
+        with parts.tenancy.session(where.id) as db:
+            registration.check(db, where, newcomer, email=page.email)
+        # Outside of any transaction, and only for who can have an account.
+        newcomer = replace(newcomer, password_hash=_hash(where, form, own))
         with parts.tenancy.session(where.id, write=True) as db:
             user = make(db, newcomer)
             return Verified(user.id, user.epoch, _shown(where, user))
