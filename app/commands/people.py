@@ -1,5 +1,5 @@
-"""`watchword user invite|unlock|demand-password|recover|sign-out|keep-address|disable|enable`: what is done to people beside what is
-applied."""
+"""`watchword user invite|unlock|demand-password|recover|sign-out|keep-address|disable|enable`: what is done to people
+beside what is applied."""
 
 from typing import TYPE_CHECKING, Any
 
