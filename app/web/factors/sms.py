@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, request
 from flask_babel import gettext as _
@@ -39,6 +40,8 @@ def send(turn: Turn, user: User, number: str, purpose: str, subject: str) -> Blo
         return blocked
     sent = made.make(where.id, turn.found.id, purpose, subject)
     text = _("%(code)s is your code for %(tenant)s. Give it to nobody.", code=sent.code, tenant=where.name)
+    # Origin-bound one-time codes: telephones fill the code in at this host alone.
+    text = f"{text}\n\n@{urlsplit(where.issuer).hostname} #{sent.code}"
     with parts.tenancy.session(where.id, write=True) as db:
         parts.sms.send(db, tenant=where.id, to=number, text=text)
         audit.record(db, tries.code_event(turn, user, "sms", purpose))
