@@ -718,6 +718,7 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target("account_factors_passkey", ("GET",), "/account/factors/passkey", setting=_signed_in),
     Target("webauthn", ("GET",), "/.well-known/webauthn", status=404),
+    Target("change_password_address", ("GET",), "/.well-known/change-password", status=303),
     Target("account_passkeys", ("GET",), "/account/passkeys", ("done",), setting=_signed_in),
     Target(
         "account_passkeys_step",

@@ -816,6 +816,7 @@ ROUTES: dict[str, Callable[[World], list[TestResponse]]] = {
     "email_link": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "GET"),
     "email_link_step": one_time_link(one_time_links.VERIFY_EMAIL, "/email/confirm", "POST"),
     "webauthn": not_offered("/.well-known/webauthn"),
+    "change_password_address": not_offered("/.well-known/change-password"),
     "register": not_offered("/register"),
     "register_address": interaction_page("register", "GET"),
     "register_address_step": interaction_page("register", "POST"),

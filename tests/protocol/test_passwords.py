@@ -279,3 +279,10 @@ def send(alice: Person, page: Any, password: str, current: str = "") -> Any:
     """Send the page of the sign-in family."""
     form = {"csrf_token": token_of(page), "step": "new-password", "password": password, "current": current}
     return alice.http.post(page.request.path.removeprefix(alice.http.tenant.path), data=form)
+
+
+def test_password_managers_find_the_page(alice: Person, tenant: TenantContext) -> None:
+    """A Well-Known URL for Changing Passwords section 2, in the tenant's own place."""
+    answer = alice.http.get("/.well-known/change-password")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"{tenant.path}/account/password"

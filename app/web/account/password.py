@@ -19,7 +19,14 @@ AREA = "security"
 def register(app: Flask) -> None:
     """Add the page."""
     app.add_url_rule("/account/password", PAGE, _show, methods=["GET"])
+    app.add_url_rule("/.well-known/change-password", "change_password_address", _address, methods=["GET"])
     app.add_url_rule("/account/password", PAGE + "_step", _change, methods=["POST"])
+
+
+def _address() -> Response:
+    """Where a password manager leads people (A Well-Known URL for Changing Passwords section 2)."""
+    _require_passwords()
+    return pages.see_other(pages.url(PAGE))
 
 
 def _show() -> Response:
