@@ -75,8 +75,10 @@ def test_plural_forms_of_arabic() -> None:
 def test_minutes_in_arabic(number: int, said: str) -> None:
     """Of mails that expire: three to ten have a word of their own."""
     found = i18n.catalogue("ar").ngettext(
-        "It works once and expires in a minute. Nobody of %(tenant)s ever asks you for it. If you are not signing in, ignore this mail.",
-        "It works once and expires in %(num)s minutes. Nobody of %(tenant)s ever asks you for it. If you are not signing in, ignore this mail.",
+        "It works once and expires in a minute. Nobody of %(tenant)s ever asks you for it. "
+        "If you are not signing in, ignore this mail.",
+        "It works once and expires in %(num)s minutes. Nobody of %(tenant)s ever asks you for it. "
+        "If you are not signing in, ignore this mail.",
         number,
     )
     assert said in found
