@@ -105,6 +105,7 @@ def test_from_the_account(tab: Page, site: Site, name: str) -> None:
     tab.goto(f"{site.base_url}/account/factors/trusted-devices")
     expect(tab.get_by_role("heading", level=1)).to_have_text("Trusted browsers")
     tab.goto(f"{site.base_url}/account/factors")
+    tab.locator(".removal summary").click()
     tab.get_by_role("button", name=re.compile("Remove")).click()
     expect(tab.get_by_role("status")).to_contain_text("It was removed")
 

@@ -120,6 +120,7 @@ def test_passkey_is_all_there_is(tab: Page, site: Site) -> None:
         sign_out(tab)
         tab.goto(f"{site.base_url}/account/passkeys")
         expect(tab.get_by_text("My laptop").first).to_be_visible()
+        tab.locator(".removal summary").click()
         tab.get_by_role("button", name="Remove").click()
         expect(tab.get_by_role("alert")).to_contain_text("only way to sign in")
         assert passkeys(site)
@@ -134,6 +135,7 @@ def test_renamed_and_removed(tab: Page, site: Site) -> None:
     tab.fill("input[name=name]", "Old phone")
     tab.get_by_role("button", name="Save").click()
     expect(tab.get_by_text("Old phone").first).to_be_visible()
+    tab.locator(".removal summary").click()
     tab.get_by_role("button", name="Remove").click()
     expect(tab.get_by_text("None yet.")).to_be_visible()
     assert passkeys(site) == []
@@ -296,6 +298,7 @@ def test_what_was_removed_is_taken_from_the_authenticator(tab: Page, site: Site)
         user.claims = {**before, "name": "Robert"}
     tab.reload()
     wait_until(tab, lambda: key.credentials()[0].get("userDisplayName") == "Robert")
+    tab.locator(".removal summary").click()
     tab.get_by_role("button", name="Remove").click()
     expect(tab.get_by_text("The passkey was removed.")).to_be_visible()
     wait_until(tab, lambda: key.credentials() == [])
