@@ -27,6 +27,7 @@ from app.domain.assurance import ONE_FACTOR
 from app.domain.models import Consent, MailboxMessage
 from app.domain.tenants import TenantContext
 from app.infra import outbox
+from app.infra.hashing.own import unmatchable as unmatchable_hash
 from app.infra.outbox import DeliveryFailed
 from app.infra.tenancy import SystemReason
 from app.kernel import clock
@@ -256,7 +257,8 @@ class World:
         """A person nobody is signed in as."""
         with self.services.tenancy.session(self.tenant.id, write=True) as session:
             name = secrets.token_hex(8)
-            return users.create(session, username=name, email=f"{name}@example.com").id
+            stored = unmatchable_hash()
+            return users.create(session, username=name, email=f"{name}@example.com", password_hash=stored).id
 
     def leaver(self) -> tuple[str, str, str]:
         """A browser signed in as somebody who may go: its cookie, the token of its forms, and the user name."""
