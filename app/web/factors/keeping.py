@@ -22,6 +22,7 @@ from app.kernel.secrets import lookup_hash
 from app.protocols.login import engine
 from app.protocols.login.factors.outcome import Verified
 from app.web import mails, pages, standings, turns
+from app.web.factors import tries
 from app.web.factors.views import Enrolling
 from app.web.turns import Turn
 
@@ -55,7 +56,13 @@ def _kept(
     with parts.tenancy.session(where.id, write=True) as db:
         # Codes stand in for what is shown second; for what somebody begins with nothing does.
         codes = write(
-            db, where, user, add, method, partial(event_of, turn, user), with_codes=not enrolling.is_first
+            db,
+            where,
+            user,
+            add,
+            method,
+            partial(tries.event_of, turn, user),
+            with_codes=not enrolling.is_first,
         )
     if codes:
         data[engine.RECOVERY_CODES] = sealed(turn, CODES, " ".join(codes))
@@ -127,22 +134,6 @@ def tell_of_codes(db: Session, where: TenantContext, user: User, *, used: bool =
             when=clock.now(),
             link=mails.link(where, "account_factors"),
         )
-
-
-def event_of(turn: Turn, user: User, event: str, /, **data: object) -> Event:
-    """What somebody did to their factors here."""
-    origin = pages.origin(turn.asked.client_id if turn.asked else None)
-    return Event(
-        event,
-        tenant_id=turn.where.id,
-        outcome="success",
-        user_id=user.id,
-        email=user.email,
-        ip=origin.ip,
-        user_agent=origin.user_agent,
-        client_id=origin.client_id,
-        data=data,
-    )
 
 
 def sealed(turn: Turn, column: str, text: str) -> str:

@@ -9,7 +9,6 @@ from flask_babel import gettext as _
 from app.domain import assurance, authenticators
 from app.domain.models import User
 from app.infra import audit
-from app.infra.audit import Event
 from app.protocols.login import engine
 from app.protocols.login.factors import recovery
 from app.protocols.login.factors.outcome import Blocked
@@ -25,21 +24,12 @@ def _verify(turn: Turn, user: User, typed: str) -> Outcome:
     attempt = tries.begin(turn, user.id, user.email, "recovery", known=tries.knows(turn, user))
     if isinstance(attempt, Blocked):
         return attempt
-    parts, origin = pages.services(), turn.terminal.origin
+    parts = pages.services()
     with parts.tenancy.session(turn.where.id, write=True) as db:
         reason = recovery.verify(db, parts.deployment_secrets.pepper(), user.id, typed)
         if reason is None:
-            event = Event(
-                "recovery.used",
-                tenant_id=turn.where.id,
-                outcome="success",
-                user_id=user.id,
-                email=user.email,
-                ip=origin.ip,
-                user_agent=origin.user_agent,
-                data={"left": authenticators.recovery_codes_left(db, user.id)},
-            )
-            audit.record(db, event)
+            left = authenticators.recovery_codes_left(db, user.id)
+            audit.record(db, tries.event_of(turn, user, "recovery.used", left=left))
             keeping.tell_of_codes(db, turn.where, user, used=True)
     return tries.end(attempt, reason, user, assurance.RECOVERY)
 
@@ -58,7 +48,7 @@ def _take(enrolling: Enrolling, form: EnrolForm) -> Response | Turn | str:
     with pages.services().tenancy.session(turn.where.id, write=True) as db:
         if not authenticators.holdings(db, user).second_factors:
             return _("Recovery codes stand in for a second step. Add one first.")
-        codes = keeping.new_codes(db, user, partial(keeping.event_of, turn, user))
+        codes = keeping.new_codes(db, user, partial(tries.event_of, turn, user))
         keeping.tell_of_codes(db, turn.where, user)
     waiting = keeping.sealed(turn, keeping.CODES, " ".join(codes))
     return turns.change(

@@ -61,9 +61,14 @@ def codes() -> SentCodes:
 
 def code_event(turn: Turn, user: User, method: str, purpose: str) -> Event:
     """That a code was sent to somebody."""
+    return event_of(turn, user, "auth.code.sent", method=method, purpose=purpose)
+
+
+def event_of(turn: Turn, user: User, event: str, /, **data: object) -> Event:
+    """What somebody did here with their factors."""
     origin = turn.terminal.origin
     return Event(
-        "auth.code.sent",
+        event,
         tenant_id=turn.where.id,
         outcome="success",
         user_id=user.id,
@@ -71,7 +76,7 @@ def code_event(turn: Turn, user: User, method: str, purpose: str) -> Event:
         ip=origin.ip,
         user_agent=origin.user_agent,
         client_id=origin.client_id,
-        data={"method": method, "purpose": purpose},
+        data=data,
     )
 
 
