@@ -55,10 +55,7 @@ def change(where: TenantContext, user: User, password: str, *, keep: str | None)
         if found is None or found.password_changed_at != user.password_changed_at:
             raise Problem("password.changed", "The password was changed meanwhile.", status=409)
         new_passwords.store(db, found, stored, settings)
-        ended = parts.sessions.end_all(db, where, user.id, but=keep)
-        signed_out = lasting_grants.revoke_all(db, user_id=user.id, log=parts.revocations)
-        authenticators.forget_devices(db, user.id)
-        links.record_own(db, "password.changed", found, sessions=len(ended), grants=len(signed_out))
+        _end_the_rest(db, where, found, "password.changed", keep=keep)
         if found.email is not None and parts.mailer.can_send:
             mails.send(
                 db,
@@ -100,10 +97,7 @@ def remove(where: TenantContext, user: User, *, keep: str | None) -> None:
         if not can_go(db, where, found):
             raise Problem("password.only_way", "This is the only way to sign in.", status=409)
         new_passwords.drop(db, found, where.settings.authentication.password)
-        ended = parts.sessions.end_all(db, where, user.id, but=keep)
-        signed_out = lasting_grants.revoke_all(db, user_id=user.id, log=parts.revocations)
-        authenticators.forget_devices(db, user.id)
-        links.record_own(db, "password.removed", found, sessions=len(ended), grants=len(signed_out))
+        _end_the_rest(db, where, found, "password.removed", keep=keep)
         if found.email is not None and parts.mailer.can_send:
             mails.send(
                 db,
@@ -116,3 +110,12 @@ def remove(where: TenantContext, user: User, *, keep: str | None) -> None:
                 when=clock.now(),
                 link=mails.link(where, "account_security"),
             )
+
+
+def _end_the_rest(db: Session, where: TenantContext, user: User, event: str, *, keep: str | None) -> None:
+    """What was begun with the former password ends, but the session `keep`; on record as `event`."""
+    parts = pages.services()
+    ended = parts.sessions.end_all(db, where, user.id, but=keep)
+    signed_out = lasting_grants.revoke_all(db, user_id=user.id, log=parts.revocations)
+    authenticators.forget_devices(db, user.id)
+    links.record_own(db, event, user, sessions=len(ended), grants=len(signed_out))

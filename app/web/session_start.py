@@ -103,7 +103,7 @@ def _session_of(where: TenantContext, shown: Shown, at: Terminal, same: Sequence
     acr = assurance.acr_of(shown.amr)
     device = at.device.with_person(shown.user_id)
     for present in same:
-        adds_mail_alone = shown.session == present.sid and shown.methods == (assurance.EMAIL.id,)
+        adds_mail_alone = shown.session == present.sid and {*shown.methods} == {assurance.EMAIL.id}
         # Whoever sits at a browser that was left open may well read the mail in it: that makes no sign-in recent.
         auth_time = None if adds_mail_alone else clock.from_timestamp(shown.at)
         rotated = parts.sessions.rotate(where, present, amr=shown.amr, acr=acr, auth_time=auth_time)
